@@ -1,0 +1,148 @@
+#include "fake_runner.hpp"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <thread>
+#include <vector>
+
+namespace step1x::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// FNV-1a (Fowler, Noll, Vo; http://www.isthe.com/chongo/tech/comp/fnv/), 64 bits.
+std::uint64_t hash(std::uint64_t value, std::string_view text) {
+  for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return value;
+}
+
+struct Look {
+  std::array<unsigned, 3> tint;  // 0..255 per channel
+  unsigned stripe;               // pixels
+};
+
+Look look_of(const Job& job) {
+  std::uint64_t h = hash(0xcbf29ce484222325, job.prompt);
+  h = hash(hash(h, "\n"), job.negative_prompt);
+  h = hash(h, fmt::format("\n{} {}", job.seed, job.guidance));
+  return {
+      {static_cast<unsigned>(h >> 56), static_cast<unsigned>((h >> 48) & 255), static_cast<unsigned>((h >> 40) & 255)},
+      16 + static_cast<unsigned>((h >> 32) & 31)};
+}
+
+// A duotone of the picture's brightness in the job's own tint, with diagonal stripes a little darker.
+void paint(const Job& job, std::span<std::byte> out) {
+  const Look look = look_of(job);
+  const std::span<const std::byte> in = job.picture ? job.picture->pixels() : std::span<const std::byte>();
+  std::size_t at = 0;
+  for (int y = 0; y < job.height; ++y) {
+    for (int x = 0; x < job.width; ++x, at += 3) {
+      std::array<unsigned, 3> from{};
+      for (std::size_t c = 0; c < 3; ++c)
+        from[c] = in.empty() ? static_cast<unsigned>(x + y) & 255 : std::to_integer<unsigned>(in[at + c]);
+      const unsigned brightness =
+          (from[0] * 77 + from[1] * 150 + from[2] * 29) >> 8;  // Rec. 601 luma in 8-bit fixed point
+      const bool dark = (static_cast<unsigned>(x + y) / look.stripe) % 2 == 1;
+      for (std::size_t c = 0; c < 3; ++c) {
+        const unsigned toned = (from[c] + brightness * (64 + look.tint[c]) / 160) / 2;
+        out[at + c] = static_cast<std::byte>(std::min(255U, dark ? toned * 7 / 8 : toned));
+      }
+    }
+  }
+}
+
+[[noreturn]] void hog() {
+  // Touches memory until the kernel's memory killer comes.
+  for (std::vector<std::vector<char>> all;;) all.emplace_back(16 << 20, 'x');
+}
+
+// No seals, and half its bytes gone: what a reader that does not check would die of.
+UniqueFd shrunk(std::size_t size) {
+  UniqueFd fd(::memfd_create("step1x-shrunk", MFD_CLOEXEC));
+  if (::ftruncate(fd.get(), static_cast<off_t>(size / 2)) != 0) throw Error(ErrorCode::failure, "ftruncate");
+  return fd;
+}
+
+}  // namespace
+
+bool FakeRunner::wants(std::string_view name, std::string_view action) const {
+  const auto fault = spec_.faults.find(name);
+  return fault != spec_.faults.end() && fault->second.action == action;
+}
+
+bool FakeRunner::point(std::string_view name, int nth) {
+  const auto fault = spec_.faults.find(name);
+  if (fault == spec_.faults.end() || fault->second.at != nth) return false;
+  const std::string& action = fault->second.action;
+  if (action == "die") ::kill(::getpid(), SIGKILL);
+  if (action == "exit") ::_exit(3);
+  if (action == "hog") hog();
+  if (action == "fail") throw Error::format(ErrorCode::failure, "the fake engine was told to fail at {} {}", name, nth);
+  if (action == "oom")
+    throw Error::format(ErrorCode::out_of_memory,
+                        "out of memory on the fake device at {} {}: 42.0 GiB needed, 24.0 GiB there", name, nth);
+  while (action == "hang") ::pause();
+  return true;
+}
+
+void FakeRunner::sleep(Duration duration, Progress& progress) const {
+  const auto end = Clock::now() + duration;
+  progress.check();
+  while (Clock::now() < end) {
+    // As long as a transformer block on a GPU: that often a cancel is noticed.
+    std::this_thread::sleep_for(std::min<Clock::duration>(std::chrono::milliseconds(10), end - Clock::now()));
+    progress.check();
+  }
+}
+
+void FakeRunner::load(Progress& progress) {
+  if (on_device_) return;
+  constexpr int kParts = 10;
+  for (int part = 0; part < kParts; ++part) {
+    sleep(spec_.load / kParts, progress);
+    if (part == kParts / 2) point("load", ++passed_["load"]);
+    progress.loading(spec_.vram * (part + 1) / kParts, spec_.vram);
+  }
+  on_device_ = true;
+  progress.memory(spec_.vram, spec_.vram, "GPU");
+}
+
+Result FakeRunner::run(const Job& job, Progress& progress) {
+  Result result;
+  const auto start = Clock::now();
+  load(progress);
+  result.timings["load"] = seconds_since(start);
+  const auto denoise = Clock::now();
+  for (int step = 1; step <= job.steps; ++step) {
+    sleep(spec_.step, progress);
+    point("step", step);
+    progress.step(step, job.steps, seconds_since(denoise) / step * (job.steps - step));
+  }
+  result.timings["denoise"] = seconds_since(denoise);
+  result.width = job.width;
+  result.height = job.height;
+  ipc::PictureWriter picture(job.width, job.height);
+  paint(job, picture.pixels());
+  const bool spoil = point("done", ++passed_["done"]);
+  result.picture = spoil && wants("done", "shrink") ? shrunk(picture.pixels().size()) : picture.seal();
+  return result;
+}
+
+void FakeRunner::offload(Progress& progress) {
+  std::this_thread::sleep_for(spec_.offload);
+  point("offload", ++passed_["offload"]);
+  on_device_ = false;
+  progress.memory(0, 0, "CPU");
+}
+
+}  // namespace step1x::engine

@@ -1,0 +1,31 @@
+// What `--fake SPEC` (and so `--model fake:SPEC`) says: comma-separated `key=value` and faults `action@point[=n]`.
+//   step=20ms load=100ms offload=5ms vram=1g          how long things take and how large the model is
+//   die exit hang fail oom hog @ hello load step done offload      at the n-th time (step: in step n), default 1
+//   shrink@done   the result can be shrunk under its reader       garbage@done   bytes that are no frame
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "base/duration.hpp"
+
+namespace step1x::engine {
+
+struct FakeSpec {
+  Duration step{0};
+  Duration load{0};
+  Duration offload{0};
+  std::int64_t vram = 1LL << 30;
+  struct Fault {
+    std::string action;
+    int at = 1;
+  };
+  std::map<std::string, Fault, std::less<>> faults;  // by point
+
+  // Throws Error(usage) that names the item.
+  static FakeSpec parse(std::string_view text);
+};
+
+}  // namespace step1x::engine

@@ -1,0 +1,146 @@
+// step1x-engine: one device's engine. Started by step1xd only; speaks protocol.md section 7 on the descriptor it is
+// given.
+#include <fcntl.h>
+
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <memory>
+#include <optional>
+
+#include "base/error.hpp"
+#include "base/process.hpp"
+#include "base/version.hpp"
+#include "fake_runner.hpp"
+#include "ipc/fields.hpp"
+#include "life_line.hpp"
+
+using namespace step1x;
+using engine::Job;
+using engine::LifeLine;
+using engine::Result;
+using engine::Runner;
+using ipc::Json;
+
+namespace {
+
+class Reporter : public engine::Progress {
+ public:
+  Reporter(LifeLine& line, std::int64_t job) : line_(line), job_(job) {}
+
+  void loading(std::int64_t done, std::int64_t total) override {
+    line_.send({{"event", "loading"}, {"id", job_}, {"done", done}, {"total", total}});
+  }
+  void step(int step, int steps, double seconds_left) override {
+    line_.send({{"event", "step"}, {"id", job_}, {"step", step}, {"steps", steps}, {"seconds_left", seconds_left}});
+  }
+  void memory(std::int64_t allocated, std::int64_t reserved, const char* location) override {
+    line_.send(
+        {{"event", "memory"}, {"allocated_bytes", allocated}, {"reserved_bytes", reserved}, {"location", location}});
+  }
+  void check() override {
+    if (line_.cancelled(job_)) throw Error(ErrorCode::cancelled, "cancelled");
+  }
+
+ private:
+  LifeLine& line_;
+  std::int64_t job_;
+};
+
+Job read_job(const ipc::Message& message) {
+  const ipc::Fields fields(message.body);
+  Job job;
+  job.id = fields.integer("id", 0, INT64_MAX);
+  job.width = static_cast<int>(fields.integer("width", 1, ipc::kMaxSide));
+  job.height = static_cast<int>(fields.integer("height", 1, ipc::kMaxSide));
+  job.prompt = fields.text("prompt");
+  job.negative_prompt = fields.text("negative_prompt", "");
+  job.size = static_cast<int>(fields.integer("size", 1, 1 << 20));
+  job.steps = static_cast<int>(fields.integer("steps", 1, 1 << 20));
+  job.guidance = fields.number("guidance", 0, 1000);
+  job.seed = fields.integer("seed", 0, INT64_MAX);
+  job.model = fields.text("model");
+  job.device = fields.text("device", "auto");
+  if (message.fd) job.picture.emplace(message.fd.get(), job.width, job.height);
+  return job;
+}
+
+void run_job(LifeLine& line, Runner& runner, const ipc::Message& message) {
+  const std::int64_t id = ipc::Fields(message.body).integer("id", 0, INT64_MAX);
+  Reporter reporter(line, id);
+  try {
+    const Job job = read_job(message);
+    const Result result = runner.run(job, reporter);
+    line.send({{"event", "done"},
+               {"id", id},
+               {"fd", "result"},
+               {"width", result.width},
+               {"height", result.height},
+               {"seed", job.seed},
+               {"timings", result.timings}},
+              result.picture.get());
+  } catch (const Error& problem) {
+    line.send({{"event", "error"},
+               {"id", id},
+               {"code", name(problem.code())},
+               {"message", problem.what()},
+               {"retryable", retryable(problem.code())}});
+  }
+}
+
+// Answers every job with why there is no other runner: an engine that just ended would look like a crash.
+class NoRunner : public Runner {
+ public:
+  explicit NoRunner(Error why) : why_(std::move(why)) {}
+  Result run(const Job&, engine::Progress&) override { throw why_; }
+  void offload(engine::Progress&) override {}
+
+ private:
+  Error why_;
+};
+
+std::unique_ptr<Runner> make_runner(const std::optional<std::string>& fake) {
+  try {
+    if (!fake) throw Error(ErrorCode::model_missing, "this build of step1x-engine has no model code");
+    auto runner = std::make_unique<engine::FakeRunner>(engine::FakeSpec::parse(*fake));
+    runner->point("hello", 1);
+    return runner;
+  } catch (const Error& problem) {
+    return std::make_unique<NoRunner>(problem);
+  }
+}
+
+[[noreturn]] void serve(LifeLine& line, Runner& runner) {
+  for (;;) {
+    const ipc::Message message = line.next();
+    const std::string op = ipc::Fields(message.body).text("op", "");
+    if (op == "edit" || op == "generate") run_job(line, runner, message);
+    if (op == "offload") {
+      Reporter reporter(line, -1);
+      runner.offload(reporter);
+      line.send({{"event", "ok"}});
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("An engine of step1x. The worker starts it.", "step1x-engine");
+  int fd = -1;
+  std::optional<std::string> fake;
+  app.add_option("--fd", fd, "The socket to the worker")->required();
+  app.add_option("--fake", fake, "Run without a model, for tests: see fake_spec.hpp")->expected(0, 1);
+  app.set_version_flag("--version", fmt::format("step1x-engine {} ({})", kVersion, kBuildId));
+  CLI11_PARSE(app, argc, argv);
+  try {
+    // Before the worker's 800: the worker can start another engine.
+    std::ofstream("/proc/self/oom_score_adj") << "700";
+    ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+    const std::unique_ptr<Runner> runner = make_runner(fake);
+    LifeLine line{UniqueFd(fd)};
+    serve(line, *runner);
+  } catch (const std::exception& problem) {
+    fmt::print(stderr, "{}\n", one_line(problem.what()));
+    return 1;
+  }
+}

@@ -1,0 +1,58 @@
+// What an engine does with a job: the one seam of the project. FakeRunner stands in for the model in the tests of
+// everything around it. A Runner is used from one thread; Progress may be asked from it at any time.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/error.hpp"
+#include "ipc/frame.hpp"
+#include "ipc/picture.hpp"
+
+namespace step1x::engine {
+
+struct Job {
+  std::int64_t id = 0;
+  int width = 0;  // of the picture given (edit) or wanted (generate)
+  int height = 0;
+  std::string prompt;
+  std::string negative_prompt;
+  int size = 0;
+  int steps = 0;
+  double guidance = 0;
+  std::int64_t seed = 0;
+  std::string model;
+  std::string device;
+  std::optional<ipc::PictureView> picture;  // none: generate
+};
+
+struct Result {
+  UniqueFd picture;  // sealed, width * height * 3
+  int width = 0;
+  int height = 0;
+  ipc::Json timings = ipc::Json::object();  // seconds by name, see protocol.md section 5
+};
+
+// How a runner reports and learns that nobody wants its work any more.
+class Progress {
+ public:
+  virtual ~Progress() = default;
+  virtual void loading(std::int64_t done, std::int64_t total) = 0;
+  virtual void step(int step, int steps, double seconds_left) = 0;
+  // location: Unloaded, CPU or GPU.
+  virtual void memory(std::int64_t allocated_bytes, std::int64_t reserved_bytes, const char* location) = 0;
+  // Throws Error(cancelled) when the job is not wanted any more. To be called at least once per transformer block.
+  virtual void check() = 0;
+};
+
+class Runner {
+ public:
+  virtual ~Runner() = default;
+  // Throws Error.
+  virtual Result run(const Job& job, Progress& progress) = 0;
+  // Drops the model from the device's memory.
+  virtual void offload(Progress& progress) = 0;
+};
+
+}  // namespace step1x::engine

@@ -1,0 +1,48 @@
+#include "commands.hpp"
+
+#include "base/version.hpp"
+
+namespace step1x::cli {
+namespace {
+
+CLI::App& add_group(CLI::App& app, const char* name, const char* help) {
+  CLI::App* group = app.add_subcommand(name, help);
+  group->require_subcommand(1);
+  return *group;
+}
+
+}  // namespace
+
+void add_common_flags(CLI::App& command, Context& context) {
+  command.add_option("--config", context.config_file, "Read this configuration file instead of the default one")
+      ->type_name("FILE");
+  command.add_flag("-q,--quiet", context.quiet, "Say nothing but errors");
+  command.add_flag("-v,--verbose", context.verbose, "Say more, on standard error");
+}
+
+void add_json_flag(CLI::App& command, Context& context) {
+  command.add_flag("--json", context.json, "Print one JSON record on standard output");
+}
+
+void define(CLI::App& app, Context& context) {
+  app.name("step1x");
+  app.description("Edit pictures with Step1X-Edit. A worker in the background keeps the model for the next call.");
+  app.set_version_flag("--version", fmt::format("step1x {} ({})", kVersion, kBuildId));
+  app.require_subcommand(1);
+  app.footer("Example: step1x edit photo.jpg -p \"make the sky red\" -o out.png\nManual: man step1x");
+  add_edit(app, context);
+  CLI::App& gpu = add_group(app, "gpu", "See and move the model: status, offload, release, hold");
+  add_gpu_status(gpu, context);
+  add_gpu_offload(gpu, context);
+  add_gpu_release(gpu, context);
+  add_gpu_hold(gpu, context);
+  CLI::App& worker = add_group(app, "worker", "The process in the background: start, stop, log");
+  add_worker_start(worker, context);
+  add_worker_stop(worker, context);
+  add_worker_log(worker, context);
+  CLI::App& config = add_group(app, "config", "The configuration: show, path");
+  add_config_show(config, context);
+  add_config_path(config, context);
+}
+
+}  // namespace step1x::cli

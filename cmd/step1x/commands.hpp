@@ -1,0 +1,41 @@
+// The command line of step1x. Each command lives in the file of its name and registers itself below a parent: its
+// options, its help, and what to run. Nothing runs while arguments are parsed.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <functional>
+#include <optional>
+
+#include "base/error.hpp"
+
+namespace step1x::cli {
+
+// What parsing leaves behind for main.
+struct Context {
+  std::function<ExitCode()> run;
+  std::optional<std::filesystem::path> config_file;
+  bool quiet = false;
+  bool verbose = false;
+  bool json = false;
+};
+
+// The whole parser. REQUIRES: context outlives app.
+void define(CLI::App& app, Context& context);
+
+// --config, -q, -v: every command has them.
+void add_common_flags(CLI::App& command, Context& context);
+void add_json_flag(CLI::App& command, Context& context);
+
+void add_edit(CLI::App& app, Context& context);
+void add_gpu_status(CLI::App& gpu, Context& context);
+void add_gpu_offload(CLI::App& gpu, Context& context);
+void add_gpu_release(CLI::App& gpu, Context& context);
+void add_gpu_hold(CLI::App& gpu, Context& context);
+void add_worker_start(CLI::App& worker, Context& context);
+void add_worker_stop(CLI::App& worker, Context& context);
+void add_worker_log(CLI::App& worker, Context& context);
+void add_config_show(CLI::App& config, Context& context);
+void add_config_path(CLI::App& config, Context& context);
+
+}  // namespace step1x::cli

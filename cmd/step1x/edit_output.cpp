@@ -1,0 +1,91 @@
+#include "edit_output.hpp"
+
+#include <unistd.h>
+
+#include "base/atomic_file.hpp"
+#include "base/error.hpp"
+#include "terminal.hpp"
+
+namespace step1x::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+image::Format parse_format(const fs::path& named, const std::string& what) {
+  if (const auto format = image::format_from_extension(named)) return *format;
+  throw Error::format(ErrorCode::usage, "{}: no picture format is called that; there are {}", what,
+                      image::supported_formats());
+}
+
+void check_folder(const fs::path& path) {
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  std::error_code problem;
+  if (!fs::is_directory(folder, problem)) {
+    throw Error::format(ErrorCode::usage, "--output {}: the folder {} does not exist; make it first", path.string(),
+                        folder.string());
+  }
+  if (fs::is_directory(path, problem))
+    throw Error::format(ErrorCode::usage, "--output {}: that is a folder; name a file in it", path.string());
+  // What is no regular file (a device, a pipe) is opened itself.
+  const bool special = fs::exists(path, problem) && !fs::is_regular_file(path, problem);
+  if (!special && ::access(folder.c_str(), W_OK | X_OK) != 0) {
+    throw Error::format(ErrorCode::usage, "--output {}: cannot write into {}: {}", path.string(), folder.string(),
+                        errno_text());
+  }
+}
+
+}  // namespace
+
+fs::path numbered(const fs::path& path, int n) {
+  if (n == 1) return path;
+  fs::path result = path;
+  result.replace_filename(fmt::format("{}-{}{}", path.stem().string(), n, path.extension().string()));
+  return result;
+}
+
+EditOutput::EditOutput(const std::string& input, const std::optional<std::string>& output,
+                       const std::optional<std::string>& format) {
+  if (format) format_ = parse_format("x." + *format, "--format " + *format);
+  if (output == "-") {
+    if (::isatty(STDOUT_FILENO) == 1)
+      throw Error(ErrorCode::usage, "--output -: standard output is a terminal; send it to a file or a pipe");
+    return;
+  }
+  replace_ = output.has_value();
+  if (output) {
+    if (output->empty()) throw Error(ErrorCode::usage, "--output: the name is empty");
+    path_ = *output;
+    if (!format && path_.has_extension()) format_ = parse_format(path_, "--output " + path_.string());
+  } else {
+    const fs::path from = input == "-" ? fs::path("stdin") : fs::path(input);
+    path_ = from;
+    const std::string extension = format ? *format : "png";
+    path_.replace_filename(from.stem().string() + "-edited." + extension);
+  }
+  check_folder(path_);
+}
+
+std::string EditOutput::write(std::span<const std::byte> bytes) const {
+  if (is_stdout()) {
+    print(bytes);
+    return "-";
+  }
+  if (replace_) {
+    write_file_atomically(path_, bytes, Replace::always);
+    return path_.string();
+  }
+  constexpr int kMostNames = 10'000;
+  for (int n = 1; n <= kMostNames; ++n) {
+    const fs::path path = numbered(path_, n);
+    try {
+      write_file_atomically(path, bytes, Replace::never);
+      return path.string();
+    } catch (const FileExists&) {
+      // The next name, then.
+    }
+  }
+  throw Error::format(ErrorCode::failure, "{} and {} more names are taken; give one with -o", path_.string(),
+                      kMostNames - 1);
+}
+
+}  // namespace step1x::cli

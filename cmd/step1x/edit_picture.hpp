@@ -1,0 +1,20 @@
+// The picture that `edit` gets: from a file or standard input to the sealed pixels that travel.
+#pragma once
+
+#include <string>
+
+#include "base/fd.hpp"
+#include "config/config.hpp"
+
+namespace step1x::cli {
+
+struct InputPicture {
+  UniqueFd fd;  // sealed, width * height * 3
+  int width = 0;
+  int height = 0;
+};
+
+// `input` is a path, or "-". Throws Error(bad_image).
+InputPicture read_picture(const std::string& input, const config::Settings& settings);
+
+}  // namespace step1x::cli

@@ -1,0 +1,118 @@
+// step1x gpu status: where the model is. Starts nothing and resets no timer.
+#include <unistd.h>
+
+#include <memory>
+#include <thread>
+
+#include "commands.hpp"
+#include "ipc/fields.hpp"
+#include "settings.hpp"
+#include "terminal.hpp"
+
+namespace step1x::cli {
+namespace {
+
+using Ordered = nlohmann::ordered_json;
+
+struct StatusOptions {
+  std::optional<double> watch;
+};
+
+// What a worker would say, if there were one.
+ipc::Json no_worker() {
+  return {{"model_location", "Unloaded"},
+          {"state", "Idle"},
+          {"idle_time", 0.0},
+          {"gpu_memory_allocated_gb", 0.0},
+          {"gpu_memory_reserved_gb", 0.0},
+          {"statistics", {{"total_loads", 0}, {"gpu_to_cpu", 0}, {"cpu_to_gpu", 0}, {"full_releases", 0}}},
+          {"worker", nullptr},
+          {"queue", {{"running", 0}, {"waiting", 0}, {"leases", 0}}},
+          {"devices", ipc::Json::array()},
+          {"next", nullptr}};
+}
+
+ipc::Json ask(const ipc::ClientOptions& options) {
+  std::optional<ipc::Client> client = ipc::Client::connect(options);
+  if (!client) return no_worker();
+  client->send({{"op", "status"}});
+  const auto deadline = std::chrono::steady_clock::now() + options.timeout;
+  std::optional<ipc::Message> message = client->receive(deadline);
+  if (!message)
+    throw Error::format(ErrorCode::timeout, "worker {} does not answer; see: step1x worker log", client->worker().pid);
+  message->body.erase("event");
+  message->body.erase("id");
+  return std::move(message->body);
+}
+
+// The keys that monitoring scripts of the Python server know come first.
+Ordered in_order(const ipc::Json& status) {
+  Ordered out;
+  for (const char* key : {"model_location", "idle_time", "gpu_memory_allocated_gb", "gpu_memory_reserved_gb",
+                          "statistics", "state", "worker", "queue", "devices"}) {
+    if (status.contains(key)) out[key] = status[key];
+  }
+  for (const auto& [key, value] : status.items()) out[key] = value;
+  return out;
+}
+
+std::string in_words(const ipc::Json& status) {
+  const ipc::Json& queue = status.at("queue");
+  const ipc::Json& statistics = status.at("statistics");
+  std::string text = fmt::format("model    {} ({})\n", status.at("model_location").get<std::string>(),
+                                 status.at("state").get<std::string>());
+  if (status.at("worker").is_null()) return text + "worker   none\n";
+  const ipc::Json& worker = status.at("worker");
+  text +=
+      fmt::format("worker   {}, step1x {} ({}), up {}\n", worker.at("pid").get<int>(),
+                  worker.at("version").get<std::string>(), worker.at("build").get<std::string>(),
+                  format_duration(std::chrono::seconds(static_cast<std::int64_t>(worker.at("uptime").get<double>()))));
+  text += fmt::format("memory   {:.2f} GB allocated, {:.2f} GB reserved\n",
+                      status.at("gpu_memory_allocated_gb").get<double>(),
+                      status.at("gpu_memory_reserved_gb").get<double>());
+  text += fmt::format("queue    {} running, {} waiting, {} leases\n", queue.at("running").get<int>(),
+                      queue.at("waiting").get<int>(), queue.at("leases").get<int>());
+  text += fmt::format("loads    {} from disk, {} from memory, {} offloads, {} releases\n",
+                      statistics.at("total_loads").get<int>(), statistics.at("cpu_to_gpu").get<int>(),
+                      statistics.at("gpu_to_cpu").get<int>(), statistics.at("full_releases").get<int>());
+  text += fmt::format("idle     {:.0f} s", status.at("idle_time").get<double>());
+  if (const ipc::Json& next = status.at("next"); !next.is_null()) {
+    text += fmt::format(", {} in {:.0f} s", next.at("transition").get<std::string>(), next.at("seconds").get<double>());
+  }
+  return text + "\n";
+}
+
+ExitCode run_status(const StatusOptions& options, const Context& context) {
+  ipc::ClientOptions client = client_options(load_settings(context).settings, context);
+  client.timeout = std::chrono::seconds(10);
+  for (;;) {
+    const ipc::Json status = ask(client);
+    if (context.json) {
+      // A line each when repeated, so that a reader can tell them apart.
+      print(in_order(status).dump(options.watch ? -1 : 2) + "\n");
+    } else {
+      if (options.watch && ::isatty(STDOUT_FILENO) == 1) print("\x1b[H\x1b[J");
+      print(in_words(status));
+    }
+    if (!options.watch) return ExitCode::ok;
+    std::this_thread::sleep_for(std::chrono::duration<double>(*options.watch));
+  }
+}
+
+}  // namespace
+
+void add_gpu_status(CLI::App& gpu, Context& context) {
+  auto options = std::make_shared<StatusOptions>();
+  CLI::App* command = gpu.add_subcommand("status", "Say where the model is, and what the worker does; start none");
+  command->add_option("--watch", options->watch, "Repeat, every SECONDS (2), until interrupted")
+      ->expected(0, 1)
+      ->default_str("2")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.1, 86400.0));
+  add_json_flag(*command, context);
+  add_common_flags(*command, context);
+  command->callback(
+      [options, &context] { context.run = [options, &context] { return run_status(*options, context); }; });
+}
+
+}  // namespace step1x::cli

@@ -1,0 +1,56 @@
+// step1x: the client. Parses the command line and runs one command; the one place where an error becomes a line and an
+// exit code.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/process.hpp"
+#include "commands.hpp"
+#include "signals.hpp"
+#include "terminal.hpp"
+
+using namespace step1x;
+
+namespace {
+
+// Were one of 0-2 closed, the next file opened would become standard output or error.
+void fill_standard_descriptors() {
+  int fd = 0;
+  do {
+    fd = ::open("/dev/null", O_RDWR);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) ::close(fd);
+}
+
+ExitCode report(const cli::Context& context, ErrorCode code, const std::string& message) {
+  cli::say_error(message);
+  if (context.json) cli::print_error_record(code, message);
+  return exit_code(code);
+}
+
+ExitCode run(int argc, char** argv, cli::Context& context) {
+  CLI::App app;
+  cli::define(app, context);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& help_or_version) {
+    return static_cast<ExitCode>(app.exit(help_or_version));
+  } catch (const CLI::ParseError& problem) {
+    return report(context, ErrorCode::usage, one_line(problem.what()) + "; try: step1x --help");
+  }
+  return context.run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  fill_standard_descriptors();
+  cli::leave_at_signals();
+  cli::Context context;
+  try {
+    return static_cast<int>(run(argc, argv, context));
+  } catch (const Error& problem) {
+    return static_cast<int>(report(context, problem.code(), problem.what()));
+  } catch (const std::exception& problem) {
+    return static_cast<int>(report(context, ErrorCode::failure, problem.what()));
+  }
+}

@@ -1,0 +1,62 @@
+#include "terminal.hpp"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "base/process.hpp"
+
+namespace step1x::cli {
+namespace {
+
+// False with errno set.
+bool write_all(int fd, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(fd, bytes.data(), bytes.size());
+    if (count < 0 && errno != EINTR) return false;
+    if (count > 0) bytes = bytes.subspan(static_cast<std::size_t>(count));
+  }
+  return true;
+}
+
+}  // namespace
+
+void say_error(const std::string& message) {
+  say("step1x: " + one_line(message));
+}
+
+void say(const std::string& message) {
+  const std::string line = message + "\n";
+  write_all(STDERR_FILENO, std::as_bytes(std::span(line)));
+}
+
+void print(std::string_view text) {
+  print(std::as_bytes(std::span(text)));
+}
+
+void print(std::span<const std::byte> bytes) {
+  if (!write_all(STDOUT_FILENO, bytes))
+    throw Error::format(ErrorCode::failure, "cannot write to standard output: {}", errno_text());
+}
+
+void print_error_record(ErrorCode code, const std::string& message) {
+  const nlohmann::ordered_json record = {
+      {"error", {{"code", name(code)}, {"message", one_line(message)}, {"retryable", retryable(code)}}}};
+  const std::string line = record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  write_all(STDOUT_FILENO, std::as_bytes(std::span(line)));
+}
+
+bool stderr_is_terminal() {
+  const char* term = std::getenv("TERM");
+  return ::isatty(STDERR_FILENO) == 1 && term != nullptr && std::string_view(term) != "dumb";
+}
+
+int terminal_width() {
+  winsize size{};
+  constexpr int kUsual = 80;
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kUsual;
+}
+
+}  // namespace step1x::cli

@@ -1,0 +1,5 @@
+#include "ipc/version.hpp"
+
+namespace step1x::ipc {
+const int kProtocol = 1;
+}  // namespace step1x::ipc

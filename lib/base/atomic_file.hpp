@@ -1,0 +1,36 @@
+// Writes a whole file so that whoever looks sees the old file or the new one and nothing else, even after kill -9 or a
+// power cut. It is not for logs or journals, which append.
+//
+// The bytes go into a file without a name (O_TMPFILE) in the target's directory, are fsynced, and only then get a name;
+// so a killed process leaves nothing behind but, between two adjacent calls of Replace::always, one whole hidden file
+// ".NAME.XXXXXXXX.tmp". File systems that have no O_TMPFILE or no hard links get the hidden file from the start.
+//
+// Replace::always: a symbolic link at the target stays, and what it points to is replaced. A device, fifo, socket or
+// /proc/self/fd/N (so /dev/stdout) is written to directly, where "atomically" has no meaning. The old file's mode and,
+// where permitted, its owner are kept; a file that the caller may not write is not replaced.
+// Replace::never: any directory entry of that name, a dangling link too, makes it throw FileExists. New files get
+// 0666 & ~umask.
+//
+// Any thread. Errors: Error(failure), one line with the path, the step that failed and the system's reason.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "base/error.hpp"
+
+namespace step1x {
+
+enum class Replace { never, always };
+
+// Thrown for Replace::never only, so that the caller can go on with the next free name.
+class FileExists : public Error {
+ public:
+  explicit FileExists(const std::string& message) : Error(ErrorCode::failure, message) {}
+};
+
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes, Replace replace);
+
+}  // namespace step1x

@@ -1,0 +1,19 @@
+// Durations as users write them: "90s", "10m", "1h", "1.5h", "250ms", or a bare number of seconds. 0 means at once and
+// any negative value means never (one value stands for all of them: kNever).
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+namespace step1x {
+
+using Duration = std::chrono::milliseconds;
+inline constexpr Duration kNever{-1};
+
+// Throws Error(usage) that names `what` (a flag or key) and the text.
+Duration parse_duration(std::string_view text, std::string_view what);
+// "1h 30m", "45s", "250ms", "never".
+std::string format_duration(Duration duration);
+
+}  // namespace step1x

@@ -1,0 +1,261 @@
+#include "config/key_table.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <numeric>
+#include <variant>
+
+#include "base/error.hpp"
+
+namespace step1x::config {
+namespace {
+
+struct Range {
+  double low = 0;
+  double high = 0;
+};
+
+struct Row {
+  Key key;
+  std::variant<std::string Settings::*, std::int64_t Settings::*, double Settings::*, bool Settings::*,
+               Duration Settings::*>
+      member;
+  Range range = {};  // of numbers
+};
+
+// size, steps and guidance: ipc/protocol.md section 4; max_pixels and max_side: its section 2.
+constexpr std::array kRows{
+    Row{{"model", "STEP1X_MODEL", "MODEL_PATH", "path", "The model: a name from [models], or a folder"},
+        &Settings::model},
+    Row{{"device", "STEP1X_DEVICE", "", "string", "Where to compute: auto, cpu, cuda:N or a GPU's UUID"},
+        &Settings::device},
+    Row{{"size", "STEP1X_SIZE", "", "integer", "Side of the square whose area pictures are edited at"},
+        &Settings::size,
+        {16, 4096}},
+    Row{{"steps", "STEP1X_STEPS", "", "integer", "Denoising steps"}, &Settings::steps, {1, 1000}},
+    Row{{"guidance", "STEP1X_GUIDANCE", "", "number", "How closely to follow the prompt"},
+        &Settings::guidance,
+        {0, 100}},
+    Row{{"negative_prompt", "STEP1X_NEGATIVE_PROMPT", "", "string", "What the picture shall not show"},
+        &Settings::negative_prompt},
+    Row{{"timeout", "STEP1X_TIMEOUT", "", "duration", "Longest time one edit may take, waiting included"},
+        &Settings::timeout},
+    Row{{"offload_delay", "STEP1X_OFFLOAD_DELAY", "", "duration",
+         "From the last job until the model leaves the GPU for host memory"},
+        &Settings::offload_delay},
+    Row{{"idle_timeout", "STEP1X_IDLE_TIMEOUT", "GPU_IDLE_TIMEOUT", "duration",
+         "From the last job until the GPU is given back altogether"},
+        &Settings::idle_timeout},
+    Row{{"host_timeout", "STEP1X_HOST_TIMEOUT", "", "duration", "From the last job until the model leaves host memory"},
+        &Settings::host_timeout},
+    Row{{"exit_timeout", "STEP1X_EXIT_TIMEOUT", "", "duration", "From the last work until an empty worker ends"},
+        &Settings::exit_timeout},
+    Row{{"auto_monitor", "STEP1X_AUTO_MONITOR", "", "boolean", "Whether the idle timers run at all"},
+        &Settings::auto_monitor},
+    Row{{"runtime_dir", "STEP1X_RUNTIME_DIR", "", "path", "Directory of the worker's socket, locks and log"},
+        &Settings::runtime_dir},
+    Row{{"max_pixels", "STEP1X_MAX_PIXELS", "", "integer", "Largest input picture, in pixels"},
+        &Settings::max_pixels,
+        {1, 268'435'456}},
+    Row{{"max_side", "STEP1X_MAX_SIDE", "", "integer", "Longest side of an input picture, in pixels"},
+        &Settings::max_side,
+        {1, 65'535}},
+    Row{{"max_file_bytes", "STEP1X_MAX_FILE_BYTES", "", "integer", "Largest input file, in bytes"},
+        &Settings::max_file_bytes,
+        {1, 1e12}},
+};
+
+const Row& row_of(const Key& key) {
+  return *std::ranges::find(kRows, key.name, [](const Row& row) { return row.key.name; });
+}
+
+// An integer's limits are whole: 16, not 16.0.
+std::string range_text(const Row& row) {
+  return fmt::format("{} {} from {:.0f} to {:.0f}", row.key.type == "integer" ? "an" : "a", row.key.type, row.range.low,
+                     row.range.high);
+}
+
+std::string expected(const Row& row) {
+  if (row.key.type == "integer" || row.key.type == "number") return range_text(row);
+  if (row.key.type == "boolean") return "true or false";
+  return "a string in quotes";
+}
+
+std::string shown(const Value& value) {
+  if (const auto* text = std::get_if<std::string>(&value)) return in_quotes(*text);
+  return std::visit(
+      [](const auto& v) -> std::string {
+        if constexpr (std::is_same_v<std::decay_t<decltype(v)>, std::string>)
+          return v;
+        else
+          return fmt::format("{}", v);
+      },
+      value);
+}
+
+class Setter {
+ public:
+  Setter(const Row& row, const Value& value, std::string_view where, Settings& settings)
+      : row_(row), value_(value), where_(where), settings_(settings) {}
+
+  void operator()(std::string Settings::* member) const {
+    const auto* text = std::get_if<std::string>(&value_);
+    if (text == nullptr) throw wrong();
+    if (text->find('\0') != std::string::npos)
+      throw Error::format(ErrorCode::usage, "{}: {} must not hold a NUL", where_, row_.key.name);
+    settings_.*member = *text;
+  }
+  void operator()(std::int64_t Settings::* member) const {
+    const auto* integer = std::get_if<std::int64_t>(&value_);
+    if (integer == nullptr || !in_range(static_cast<double>(*integer))) throw wrong();
+    settings_.*member = *integer;
+  }
+  void operator()(double Settings::* member) const {
+    const auto* integer = std::get_if<std::int64_t>(&value_);
+    const auto* number = std::get_if<double>(&value_);
+    if (integer == nullptr && number == nullptr) throw wrong();
+    const double wanted = integer != nullptr ? static_cast<double>(*integer) : *number;
+    if (!in_range(wanted)) throw wrong();
+    settings_.*member = wanted;
+  }
+  void operator()(bool Settings::* member) const {
+    const auto* boolean = std::get_if<bool>(&value_);
+    if (boolean == nullptr) throw wrong();
+    settings_.*member = *boolean;
+  }
+  void operator()(Duration Settings::* member) const {
+    const auto* text = std::get_if<std::string>(&value_);
+    const bool seconds = std::holds_alternative<std::int64_t>(value_) || std::holds_alternative<double>(value_);
+    if (text == nullptr && !seconds) {
+      throw Error::format(ErrorCode::usage, "{}: {} must be a duration, \"10m\" or a number of seconds, not {}", where_,
+                          row_.key.name, shown(value_));
+    }
+    settings_.*member =
+        parse_duration(text != nullptr ? *text : shown(value_), fmt::format("{}: {}", where_, row_.key.name));
+  }
+
+ private:
+  // False for NaN.
+  bool in_range(double number) const { return number >= row_.range.low && number <= row_.range.high; }
+  Error wrong() const {
+    return Error::format(ErrorCode::usage, "{}: {} must be {}, not {}", where_, row_.key.name, expected(row_),
+                         shown(value_));
+  }
+
+  const Row& row_;
+  const Value& value_;
+  std::string_view where_;
+  Settings& settings_;
+};
+
+std::string written_duration(Duration duration) {
+  if (duration < Duration::zero()) return "-1";
+  constexpr std::array kUnits{std::pair{3'600'000, "h"}, std::pair{60'000, "m"}, std::pair{1000, "s"}};
+  for (const auto& [milliseconds, unit] : kUnits) {
+    if (duration.count() != 0 && duration.count() % milliseconds == 0)
+      return fmt::format("\"{}{}\"", duration.count() / milliseconds, unit);
+  }
+  return duration == Duration::zero() ? "0" : fmt::format("\"{}ms\"", duration.count());
+}
+
+// Levenshtein's distance, with '-' and '_' and both cases taken as equal.
+std::size_t distance(std::string_view a, std::string_view b) {
+  const auto plain = [](char c) {
+    return c == '-' ? '_' : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  };
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0U);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t replaced = diagonal + (plain(a[i]) == plain(b[j]) ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+const std::vector<Key>& keys() {
+  static const std::vector<Key> all = [] {
+    std::vector<Key> list;
+    for (const Row& row : kRows) list.push_back(row.key);
+    return list;
+  }();
+  return all;
+}
+
+const Key* find_key(std::string_view name) {
+  const auto found = std::ranges::find(keys(), name, &Key::name);
+  return found == keys().end() ? nullptr : &*found;
+}
+
+std::string suggestion(std::string_view name) {
+  constexpr std::size_t kLongest = 64;  // anything longer is no slip of the hand, and the distance is quadratic
+  const auto nearest =
+      std::ranges::min(keys(), {}, [&](const Key& key) { return distance(name.substr(0, kLongest), key.name); });
+  const std::size_t close = std::max<std::size_t>(2, nearest.name.size() / 3);
+  if (name.size() <= kLongest && distance(name, nearest.name) <= close)
+    return fmt::format("; did you mean '{}'?", nearest.name);
+  return "; step1x.toml(5) lists all keys";
+}
+
+Value value_of_text(const Key& key, const std::string& text) {
+  const char* begin = text.data();
+  const char* end = begin + text.size();
+  if (key.type == "integer") {
+    std::int64_t integer = 0;
+    const auto [stop, problem] = std::from_chars(begin, end, integer);
+    if (problem == std::errc{} && stop == end) return integer;
+  } else if (key.type == "number") {
+    double number = 0;
+    const auto [stop, problem] = std::from_chars(begin, end, number);
+    if (problem == std::errc{} && stop == end) return number;
+  } else if (key.type == "boolean") {
+    if (text == "true" || text == "1") return true;
+    if (text == "false" || text == "0") return false;
+  }
+  return text;
+}
+
+void apply(const Key& key, const Value& value, std::string_view where, Settings& settings) {
+  const Row& row = row_of(key);
+  std::visit(Setter(row, value, where, settings), row.member);
+}
+
+std::string in_quotes(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) {
+      out += fmt::format("\\u{:04X}", static_cast<unsigned>(c));
+    } else {
+      out += c;
+    }
+  }
+  return out + '"';
+}
+
+std::string written(const Key& key, const Settings& settings) {
+  struct Writer {
+    const Settings& settings;
+    std::string operator()(std::string Settings::* member) const { return in_quotes(settings.*member); }
+    std::string operator()(Duration Settings::* member) const { return written_duration(settings.*member); }
+    std::string operator()(std::int64_t Settings::* member) const { return fmt::format("{}", settings.*member); }
+    std::string operator()(double Settings::* member) const { return fmt::format("{}", settings.*member); }
+    std::string operator()(bool Settings::* member) const { return fmt::format("{}", settings.*member); }
+  };
+  return std::visit(Writer{settings}, row_of(key).member);
+}
+
+}  // namespace step1x::config

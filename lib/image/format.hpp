@@ -1,0 +1,34 @@
+// The picture formats that are read and written, told by content when reading and by file name when writing.
+// Pure functions, any thread.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace step1x::image {
+
+enum class Format { png, jpeg, webp, tiff, gif, avif, heic };
+
+inline constexpr std::array kFormats{Format::png, Format::jpeg, Format::webp, Format::tiff,
+                                     Format::gif, Format::avif, Format::heic};
+
+// "PNG", "JPEG"...
+std::string_view name(Format format);
+// "PNG, JPEG, WebP, TIFF, GIF, AVIF, HEIC", for error messages.
+std::string supported_formats();
+
+// By the extension, in any case: "jpg", "jpeg", "jpe" and "jfif", "tif" and "tiff", "heic" and "heif", ...
+std::optional<Format> format_from_extension(const std::filesystem::path& path);
+
+// How many first bytes format_from_content() wants; fewer are judged by what there is.
+inline constexpr std::size_t kSniffedBytes = 512;
+std::optional<Format> format_from_content(std::span<const std::byte> bytes);
+// What the bytes are when they are no supported picture: "a PDF document", "text", "of an unknown kind".
+std::string describe_unsupported(std::span<const std::byte> bytes);
+
+}  // namespace step1x::image

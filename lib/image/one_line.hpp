@@ -1,0 +1,12 @@
+// Text that came from outside (a file name, a decoder's message) made fit for one line on a terminal: line breaks
+// become "; ", control characters "?", repeated lines go.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace step1x::image {
+
+std::string one_line(std::string_view text);
+
+}  // namespace step1x::image

@@ -1,0 +1,35 @@
+// Resizes 8-bit RGB pictures exactly as Pillow 11 does, byte for byte (src/libImaging/Resample.c): the models were
+// trained and are compared on its output. Not a general scaler: three channels, whole picture, two filters.
+//
+// Pure functions. Pictures are rows of width * 3 bytes without padding, top row first.
+// Errors: Error(bad_image) for a size that cannot be worked with.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace step1x {
+
+struct RgbView {
+  int width = 0;
+  int height = 0;
+  std::span<const std::uint8_t> bytes;  // height * width * 3
+};
+
+struct PictureSize {
+  int width = 0;
+  int height = 0;
+  bool operator==(const PictureSize&) const = default;
+};
+
+enum class ResizeFilter { bicubic, lanczos };
+
+// (height, width, 3) -> (size.height, size.width, 3)
+std::vector<std::uint8_t> resize(RgbView picture, PictureSize size, ResizeFilter filter);
+
+// The size at which a picture is edited: the same shape at an area of about size_level * size_level, both sides
+// multiples of 16. Refuses shapes so long that a side would come to nothing.
+PictureSize edit_size(PictureSize picture, int size_level);
+
+}  // namespace step1x

@@ -1,0 +1,70 @@
+#include "text/bpe.hpp"
+
+#include <queue>
+
+namespace step1x {
+
+namespace {
+
+// A piece's symbols as a doubly linked list in one array; a joined symbol stays in the place of its left part.
+struct Symbol {
+  BpeModel::Id id;
+  int previous;
+  int next;
+  bool gone = false;
+};
+
+struct Candidate {
+  std::uint32_t rank;
+  int left;
+  BpeModel::Id left_id;  // as they were when this was queued; a candidate whose symbols have changed since is stale
+  BpeModel::Id right_id;
+
+  bool operator>(const Candidate& other) const { return rank != other.rank ? rank > other.rank : left > other.left; }
+};
+
+}  // namespace
+
+void BpeModel::add_merge(Id left, Id right, Id joined) {
+  const auto rank = static_cast<std::uint32_t>(merges_.size());
+  merges_.try_emplace(key(left, right), Merge{rank, joined});
+}
+
+void BpeModel::encode(std::string_view bytes, std::vector<Id>& out) const {
+  std::vector<Symbol> symbols;
+  symbols.reserve(bytes.size());
+  for (const char c : bytes) {
+    const int i = static_cast<int>(symbols.size());
+    symbols.push_back({byte_ids_[static_cast<unsigned char>(c)], i - 1, i + 1});
+  }
+  if (symbols.empty()) return;
+  symbols.back().next = -1;
+
+  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue;
+  const auto consider = [&](int left) {
+    if (left < 0 || symbols[left].next < 0) return;
+    const Id left_id = symbols[left].id;
+    const Id right_id = symbols[symbols[left].next].id;
+    if (const auto found = merges_.find(key(left_id, right_id)); found != merges_.end()) {
+      queue.push({found->second.rank, left, left_id, right_id});
+    }
+  };
+  for (int i = 0; i + 1 < static_cast<int>(symbols.size()); ++i) consider(i);
+
+  while (!queue.empty()) {
+    const Candidate best = queue.top();
+    queue.pop();
+    Symbol& left = symbols[best.left];
+    if (left.gone || left.next < 0 || left.id != best.left_id || symbols[left.next].id != best.right_id) continue;
+    Symbol& right = symbols[left.next];
+    left.id = merges_.find(key(best.left_id, best.right_id))->second.joined;
+    left.next = right.next;
+    right.gone = true;
+    if (left.next >= 0) symbols[left.next].previous = best.left;
+    consider(left.previous);
+    consider(best.left);
+  }
+  for (int i = 0; i >= 0; i = symbols[i].next) out.push_back(symbols[i].id);
+}
+
+}  // namespace step1x

@@ -1,0 +1,29 @@
+#include "weights/json_file.hpp"
+
+#include <fstream>
+
+#include "base/error.hpp"
+
+namespace step1x {
+
+nlohmann::json read_json_object(const std::filesystem::path& path) {
+  constexpr std::uintmax_t kMaxBytes = 64 << 20;
+  std::error_code error;
+  const std::uintmax_t size = std::filesystem::file_size(path, error);
+  if (error) throw Error::format(ErrorCode::model_missing, "{}: cannot open: {}", path.string(), error.message());
+  if (size > kMaxBytes) {
+    throw Error::format(ErrorCode::model_missing, "{}: {} bytes are too many for a configuration file", path.string(),
+                        size);
+  }
+  std::ifstream in(path, std::ios::binary);
+  if (!in) throw Error::format(ErrorCode::model_missing, "{}: cannot open: {}", path.string(), errno_text());
+  // Parsed without exceptions: the library's own message would put its error numbers before the user.
+  nlohmann::json result = nlohmann::json::parse(in, nullptr, false);
+  if (result.is_discarded()) {
+    throw Error::format(ErrorCode::model_missing, "{}: not valid JSON; get the file again", path.string());
+  }
+  if (!result.is_object()) throw Error::format(ErrorCode::model_missing, "{}: not a JSON object", path.string());
+  return result;
+}
+
+}  // namespace step1x

@@ -1,0 +1,54 @@
+#include "worker/job.hpp"
+
+#include "base/error.hpp"
+#include "ipc/fields.hpp"
+#include "ipc/picture.hpp"
+
+namespace step1x::worker {
+namespace {
+
+constexpr std::int64_t kMaxId = 1LL << 53;
+constexpr std::size_t kMaxPath = 4096;
+
+}  // namespace
+
+std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number) {
+  const ipc::Fields fields(message.body);
+  auto job = std::make_shared<Job>();
+  job->number = number;
+  job->id = fields.integer_or("id", 0, kMaxId, 0);
+  const std::string op = fields.text("op");
+  const auto width = fields.integer("width", 1, ipc::kMaxSide);
+  const auto height = fields.integer("height", 1, ipc::kMaxSide);
+  if (op == "edit" && !message.fd) throw Error(ErrorCode::usage, "edit: no picture came with the request");
+  if (op == "edit") ipc::PictureView(message.fd.get(), static_cast<int>(width), static_cast<int>(height));
+  fields.text("prompt");
+  fields.text("negative_prompt", "");
+  fields.integer("size", 16, 4096);
+  job->steps = static_cast<int>(fields.integer("steps", 1, 1000));
+  fields.number("guidance", 0, 100);
+  fields.integer("seed", 0, kMaxId);
+  job->model = fields.text("model", kMaxPath);
+  if (!job->model.starts_with('/') && !job->model.starts_with("fake:")) {
+    throw Error::format(ErrorCode::usage, "model: '{}' is not an absolute path", job->model);
+  }
+  fields.text("device", "auto", kMaxPath);
+  job->visible_devices = fields.text("visible_devices", "", kMaxPath);
+  const std::string priority = fields.text("priority", "interactive");
+  if (priority != "interactive" && priority != "batch") {
+    throw Error::format(ErrorCode::usage, "priority: '{}' is neither interactive nor batch", priority);
+  }
+  job->interactive = priority == "interactive";
+  job->torch_dir = fields.text("torch_dir", "", kMaxPath);
+  if (!job->torch_dir.empty() && !job->torch_dir.starts_with('/')) {
+    throw Error::format(ErrorCode::usage, "torch_dir: '{}' is not an absolute path", job->torch_dir);
+  }
+  job->launch_key =
+      (job->model.starts_with("fake:") ? job->model : "") + '\n' + job->visible_devices + '\n' + job->torch_dir;
+  job->image = std::move(message.fd);
+  job->request = std::move(message.body);
+  job->request["id"] = number;
+  return job;
+}
+
+}  // namespace step1x::worker

@@ -1,0 +1,37 @@
+// One `edit` or `generate` request on its way through the worker. Plain data; loop thread only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/duration.hpp"
+#include "base/fd.hpp"
+#include "ipc/frame.hpp"
+
+namespace step1x::worker {
+
+class Session;
+
+struct Job {
+  std::uint64_t number = 0;        // the worker's own, unique; the id between worker and engine
+  std::int64_t id = 0;             // the client's
+  std::weak_ptr<Session> session;  // expired: the client is gone
+  ipc::Json request;               // what the engine gets, checked; "id" is `number`
+  UniqueFd image;                  // kept for a retry
+  bool interactive = true;
+  std::string model;
+  std::string launch_key;  // jobs with the same one can share an engine process
+  std::string visible_devices;
+  std::string torch_dir;  // empty: where the engine was installed with
+  int steps = 0;
+  int attempts = 0;
+  bool cancelled = false;
+  Duration queued_at{0};  // boot_now()
+  Duration started_at{0};
+};
+
+// Checks a request member by member (protocol.md, section 4) and takes the message's descriptor. Throws Error(usage).
+std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number);
+
+}  // namespace step1x::worker

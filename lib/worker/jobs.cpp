@@ -1,0 +1,98 @@
+// What becomes of a job once an engine has it: progress, result, failure, and the one retry.
+#include <boost/asio/post.hpp>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "base/version.hpp"
+#include "ipc/fields.hpp"
+#include "worker/worker.hpp"
+
+namespace step1x::worker {
+namespace {
+
+double seconds(Duration duration) {
+  return static_cast<double>(duration.count()) / 1000;
+}
+
+}  // namespace
+
+Slot::Events Worker::slot_events() {
+  Slot::Events events;
+  events.progress = [](const Job& job, const ipc::Json& event) {
+    if (const auto session = job.session.lock()) session->progress(event, job);
+  };
+  events.ended = [this](const std::shared_ptr<Job>& job, ipc::Message message) { job_ended(job, std::move(message)); };
+  events.died = [this](std::shared_ptr<Job> job, const std::string& how) { job_died(std::move(job), how); };
+  events.moved = [this](Location from, Location to) { moved(from, to); };
+  events.other_build = [this](const ipc::Peer& peer) {
+    leave(fmt::format("the installed engine is of build {}, this worker of build {}", peer.build, kBuildId));
+  };
+  // Never from within the slot's own call: what is decided then may change it.
+  events.changed = [this] { boost::asio::post(io_, [this] { update(); }); };
+  return events;
+}
+
+void Worker::forget(const Job& job) {
+  if (const auto session = job.session.lock()) session->jobs.erase(job.id);
+  idle_since_ = boot_now();
+  boost::asio::post(io_, [this] { update(); });
+}
+
+void Worker::job_ended(const std::shared_ptr<Job>& job, ipc::Message message) {
+  const bool done = message.body.value("event", "") == "done";
+  if (done) {
+    ++statistics_.done;
+    ipc::Json& timings = message.body["timings"];
+    timings["queued"] = seconds(job->started_at - job->queued_at);
+    timings["total"] = seconds(boot_now() - job->queued_at);
+  } else if (job->cancelled) {
+    ++statistics_.cancelled;
+  } else {
+    ++statistics_.failed;
+    log::error("job {}: {}", job->number, message.body.value("message", "failed"));
+  }
+  if (const auto session = job->session.lock()) session->answer(message.body, job->id, std::move(message.fd));
+  forget(*job);
+}
+
+void Worker::job_died(std::shared_ptr<Job> job, const std::string& how) {
+  ++statistics_.engine_deaths;
+  const auto session = job->session.lock();
+  if (leaving_ || !session || job->cancelled) {
+    if (session && job->cancelled) session->error(ErrorCode::cancelled, "cancelled", job->id);
+    if (job->cancelled) ++statistics_.cancelled;
+    return forget(*job);
+  }
+  constexpr int kAttempts = 2;
+  if (job->attempts < kAttempts) {
+    session->answer({{"event", "retry"}, {"reason", "the engine " + how}}, job->id);
+    queue_.push_front(std::move(job));
+    return boost::asio::post(io_, [this] { update(); });
+  }
+  ++statistics_.failed;
+  session->error(
+      ErrorCode::engine_died,
+      fmt::format("the engine died {} times in this job, the last time it {}; see: step1x worker log", kAttempts, how),
+      job->id);
+  forget(*job);
+}
+
+void Worker::moved(Location from, Location to) {
+  log::info("model: {} -> {}", name(from), name(to));
+  if (from == Location::unloaded && to == Location::gpu) ++statistics_.total_loads;
+  if (from == Location::cpu && to == Location::gpu) ++statistics_.cpu_to_gpu;
+  if (from == Location::gpu && to == Location::cpu) ++statistics_.gpu_to_cpu;
+  if (to == Location::unloaded && slot_.state() == Slot::State::ending) ++statistics_.full_releases;
+  quiet_since_ = boot_now();
+}
+
+// Tells those who wait how many are before them, the running job included.
+void Worker::announce_positions() {
+  std::size_t before = slot_.job() ? 1 : 0;
+  for (const auto& job : queue_.jobs()) {
+    if (const auto session = job->session.lock()) session->progress({{"event", "queued"}, {"position", before}}, *job);
+    ++before;
+  }
+}
+
+}  // namespace step1x::worker

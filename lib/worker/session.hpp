@@ -1,0 +1,37 @@
+// One client of the worker: its connection, its hello, its jobs and its lease. Answers carry the id of the request.
+// Loop thread only.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/error.hpp"
+#include "ipc/connection.hpp"
+#include "ipc/version.hpp"
+#include "worker/job.hpp"
+
+namespace step1x::worker {
+
+class Session {
+ public:
+  static constexpr std::size_t kMaxJobs = 16;
+
+  void answer(const ipc::Json& event, std::int64_t id, UniqueFd fd = {});
+  // May be replaced by a later one of the same job.
+  void progress(ipc::Json event, const Job& job);
+  void error(ErrorCode code, const std::string& message, std::int64_t id);
+  // Its own job with this id, or null.
+  std::shared_ptr<Job> job(std::int64_t id) const;
+
+  std::shared_ptr<ipc::Connection> connection;
+  bool greeted = false;
+  bool other_protocol = false;  // greeted, and waits for the worker to leave
+  bool watches_only = true;     // has asked for nothing but `status` and `ping`: its presence keeps nothing alive
+  bool leased = false;
+  std::string label;
+  ipc::Peer peer;
+  std::map<std::int64_t, std::shared_ptr<Job>> jobs;
+};
+
+}  // namespace step1x::worker

@@ -1,0 +1,174 @@
+#include "worker/slot.hpp"
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "base/process.hpp"
+#include "base/version.hpp"
+#include "ipc/fields.hpp"
+
+namespace step1x::worker {
+namespace {
+
+constexpr std::string_view kFake = "fake:";
+constexpr std::int64_t kMaxBytes = 1LL << 50;
+// One transformer block of the real model on a slow CPU takes seconds; what is silent for this long is stuck.
+constexpr std::chrono::seconds kCancelPatience{60};
+
+Location location_from(const std::string& text) {
+  for (const Location location : {Location::unloaded, Location::cpu, Location::gpu}) {
+    if (text == name(location)) return location;
+  }
+  throw Error::format(ErrorCode::protocol, "an engine names the location '{}'", text);
+}
+
+}  // namespace
+
+std::string_view name(Slot::State state) {
+  switch (state) {
+    case Slot::State::idle:
+      return "Idle";
+    case Slot::State::starting:
+      return "Starting";
+    case Slot::State::loading:
+      return "Loading";
+    case Slot::State::working:
+      return "Working";
+    case Slot::State::offloading:
+    case Slot::State::ending:
+      break;
+  }
+  return "Offloading";
+}
+
+Slot::Slot(boost::asio::io_context& io, std::string device, std::string engine_program, Events events)
+    : io_(io),
+      device_(std::move(device)),
+      engine_program_(std::move(engine_program)),
+      events_(std::move(events)),
+      patience_(io) {}
+
+void Slot::run(std::shared_ptr<Job> job) {
+  job_ = std::move(job);
+  job_sent_ = false;
+  ++job_->attempts;
+  if (engine_ && launch_key_ != job_->launch_key) return engine_->end();  // on_exit() starts the one that suits
+  if (!engine_) return start_engine();
+  if (engine_->said_hello()) send_job();
+}
+
+void Slot::start_engine() {
+  state_ = State::starting;
+  launch_key_ = job_->launch_key;
+  std::vector<std::string> arguments{engine_program_, "--fd", "3"};
+  if (job_->model.starts_with(kFake)) arguments.insert(arguments.end(), {"--fake", job_->model.substr(kFake.size())});
+  const std::string home = home_directory();
+  std::vector<std::string> environment{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + (home.empty() ? "/" : home),
+                                       "LANG=C.UTF-8"};
+  if (!job_->visible_devices.empty()) environment.push_back("CUDA_VISIBLE_DEVICES=" + job_->visible_devices);
+  if (!job_->torch_dir.empty()) environment.push_back("LD_LIBRARY_PATH=" + job_->torch_dir + "/torch/lib");
+  try {
+    engine_ = Engine::start(io_, arguments, environment,
+                            {[this](const ipc::Peer& peer) {
+                               if (peer.build != kBuildId) return events_.other_build(peer);
+                               if (job_) return send_job();
+                               state_ = State::idle;
+                               events_.changed();
+                             },
+                             [this](ipc::Message message) { on_message(std::move(message)); },
+                             [this](const std::string& how) { on_exit(how); }});
+    log::info("engine {} started for {}", engine_->pid(), device_);
+  } catch (const Error& problem) {
+    on_exit(fmt::format("did not start: {}", problem.what()));
+  }
+}
+
+void Slot::send_job() {
+  job_sent_ = true;
+  model_ = job_->model;
+  state_ = location_ == Location::gpu ? State::working : State::loading;
+  engine_->send(job_->request, job_->image.get());
+  events_.changed();
+}
+
+void Slot::cancel() {
+  if (!job_ || job_->cancelled) return;
+  job_->cancelled = true;
+  if (!job_sent_) return cancelled_before_start();
+  engine_->send({{"op", "cancel"}, {"id", job_->number}});
+  patience_.expires_after(kCancelPatience);
+  patience_.async_wait([this, number = job_->number](const boost::system::error_code& problem) {
+    if (problem || !job_ || job_->number != number) return;
+    log::error("engine {} does not answer a cancel: killing it", engine_pid());
+    if (engine_) engine_->kill();
+  });
+}
+
+void Slot::cancelled_before_start() {
+  state_ = engine_ && engine_->said_hello() ? State::idle : state_;
+  ipc::Message answer{
+      {{"event", "error"}, {"code", name(ErrorCode::cancelled)}, {"message", "cancelled"}, {"retryable", true}}, {}};
+  events_.ended(std::move(job_), std::move(answer));
+}
+
+void Slot::offload() {
+  state_ = State::offloading;
+  engine_->send({{"op", "offload"}});
+}
+
+void Slot::end() {
+  if (!engine_) return;
+  if (!job_) state_ = State::ending;
+  engine_->end();
+}
+
+void Slot::on_message(ipc::Message message) {
+  const std::string event = ipc::Fields(message.body).text("event", "");
+  if (event == "memory") return on_memory(message.body);
+  if (event == "ok") {
+    if (state_ == State::offloading) state_ = State::idle;
+    return events_.changed();
+  }
+  const bool about_job =
+      job_ && job_sent_ &&
+      ipc::Fields(message.body).integer_or("id", 0, INT64_MAX, -1) == static_cast<std::int64_t>(job_->number);
+  if (!about_job) return;  // the last words of a job that has ended already
+  if (event == "loading" || event == "step") {
+    state_ = event == "step" ? State::working : State::loading;
+    return events_.progress(*job_, message.body);
+  }
+  if (event == "done" || event == "error") {
+    patience_.cancel();
+    state_ = State::idle;
+    events_.ended(std::move(job_), std::move(message));
+  }
+}
+
+void Slot::on_memory(const ipc::Json& body) {
+  const ipc::Fields fields(body);
+  allocated_bytes_ = fields.integer("allocated_bytes", 0, kMaxBytes);
+  reserved_bytes_ = fields.integer("reserved_bytes", 0, kMaxBytes);
+  locate(location_from(fields.text("location")));
+}
+
+void Slot::locate(Location location) {
+  const Location from = std::exchange(location_, location);
+  if (from != location) events_.moved(from, location);
+}
+
+void Slot::on_exit(const std::string& how) {
+  const bool expected = state_ == State::ending || !engine_ || (job_ && !job_sent_ && engine_->said_hello());
+  log::write(expected ? log::Level::info : log::Level::error, fmt::format("engine {} {}", engine_pid(), how));
+  engine_.reset();
+  model_.clear();
+  allocated_bytes_ = 0;
+  reserved_bytes_ = 0;
+  patience_.cancel();
+  locate(Location::unloaded);  // still `ending`, if it was: that is what tells a release from a death
+  state_ = State::idle;
+  if (!job_) return events_.changed();
+  // It ended to make room for another one, which this job waits for.
+  if (launch_key_ != job_->launch_key) return start_engine();
+  events_.died(std::move(job_), how);
+}
+
+}  // namespace step1x::worker

@@ -1,0 +1,79 @@
+// One device and the engine process that serves it: starts it when a job comes, runs one job at a time, notices its
+// death. Decides nothing about queues, timers or retries: that is the Worker's. Loop thread only.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "worker/engine.hpp"
+#include "worker/job.hpp"
+#include "worker/timers.hpp"
+
+namespace step1x::worker {
+
+class Slot {
+ public:
+  struct Events {
+    std::function<void(const Job&, const ipc::Json&)> progress;              // `loading`, `step`
+    std::function<void(std::shared_ptr<Job>, ipc::Message)> ended;           // `done` or `error`
+    std::function<void(std::shared_ptr<Job>, const std::string& how)> died;  // the engine, under this job
+    std::function<void(Location from, Location to)> moved;                   // the model
+    std::function<void(const ipc::Peer&)> other_build;                       // the installed engine is not of our build
+    std::function<void()> changed;                                           // anything: time to decide anew
+  };
+  enum class State { idle, starting, loading, working, offloading, ending };
+
+  Slot(boost::asio::io_context& io, std::string device, std::string engine_program, Events events);
+
+  // A job may be given to it.
+  bool free() const { return !job_ && state_ != State::offloading && state_ != State::ending; }
+  // REQUIRES: free(). Starts an engine, or another one, when the present does not suit the job.
+  void run(std::shared_ptr<Job> job);
+  // The running job ends with an `error` within one transformer block, or the engine is killed.
+  void cancel();
+  // Drops the model from the device. REQUIRES: free(), location() == gpu.
+  void offload();
+  // Ends the engine, whatever it does.
+  void end();
+
+  const std::shared_ptr<Job>& job() const { return job_; }
+  const std::string& device() const { return device_; }
+  const std::string& model() const { return model_; }
+  Location location() const { return location_; }
+  State state() const { return state_; }
+  // 0: no engine.
+  pid_t engine_pid() const { return engine_ ? engine_->pid() : 0; }
+  std::int64_t allocated_bytes() const { return allocated_bytes_; }
+  std::int64_t reserved_bytes() const { return reserved_bytes_; }
+
+ private:
+  void start_engine();
+  void send_job();
+  void on_message(ipc::Message message);
+  void on_memory(const ipc::Json& body);
+  void on_exit(const std::string& how);
+  void locate(Location location);
+  void cancelled_before_start();
+
+  boost::asio::io_context& io_;
+  std::string device_;
+  std::string engine_program_;
+  Events events_;
+  boost::asio::steady_timer patience_;
+  std::shared_ptr<Engine> engine_;
+  std::string launch_key_;
+  std::shared_ptr<Job> job_;
+  bool job_sent_ = false;
+  std::string model_;
+  State state_ = State::idle;
+  Location location_ = Location::unloaded;
+  std::int64_t allocated_bytes_ = 0;
+  std::int64_t reserved_bytes_ = 0;
+};
+
+std::string_view name(Slot::State state);
+
+}  // namespace step1x::worker

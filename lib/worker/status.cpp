@@ -1,0 +1,89 @@
+// The `status` event (ipc/protocol.md, section 6). Reads, measures nothing that takes time, changes nothing.
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "base/version.hpp"
+#include "ipc/version.hpp"
+#include "worker/worker.hpp"
+
+namespace step1x::worker {
+namespace {
+
+double seconds(Duration duration) {
+  return duration < Duration::zero() ? -1 : static_cast<double>(duration.count()) / 1000;
+}
+
+double gib(std::int64_t bytes) {
+  return static_cast<double>(bytes) / (1LL << 30);
+}
+
+std::int64_t rss_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::int64_t total = 0;
+  std::int64_t resident = 0;
+  file >> total >> resident;
+  return resident * ::sysconf(_SC_PAGESIZE);
+}
+
+ipc::Json device_json(const Slot& slot) {
+  const bool engine = slot.engine_pid() != 0;
+  return {{"device", slot.device()},
+          {"pid", engine ? ipc::Json(slot.engine_pid()) : ipc::Json()},
+          {"location", name(slot.location())},
+          {"state", name(slot.state())},
+          {"gpu_context", engine && slot.location() == Location::gpu},
+          {"allocated_bytes", slot.allocated_bytes()},
+          {"reserved_bytes", slot.reserved_bytes()},
+          {"model", slot.model().empty() ? ipc::Json() : ipc::Json(slot.model())},
+          {"job", slot.job() ? ipc::Json(slot.job()->number) : ipc::Json()}};
+}
+
+}  // namespace
+
+ipc::Json Worker::status() const {
+  const Situation now = situation();
+  const auto next = leaving_ ? std::nullopt : next_transition(timers_, now);
+  const auto leases = std::count_if(sessions_.begin(), sessions_.end(), [](const auto& s) { return s->leased; });
+  ipc::Json body = {
+      {"event", "status"},
+      {"model_location", name(slot_.location())},
+      {"state", name(slot_.state())},
+      {"idle_time", busy() ? 0.0 : seconds(now.idle)},
+      {"gpu_memory_allocated_gb", gib(slot_.allocated_bytes())},
+      {"gpu_memory_reserved_gb", gib(slot_.reserved_bytes())},
+      {"statistics",
+       {{"total_loads", statistics_.total_loads},
+        {"gpu_to_cpu", statistics_.gpu_to_cpu},
+        {"cpu_to_gpu", statistics_.cpu_to_gpu},
+        {"full_releases", statistics_.full_releases}}},
+      {"queue",
+       {{"running", slot_.job() ? 1 : 0},
+        {"waiting", queue_.size()},
+        {"leases", leases},
+        {"done", statistics_.done},
+        {"failed", statistics_.failed},
+        {"cancelled", statistics_.cancelled},
+        {"engine_deaths", statistics_.engine_deaths}}},
+      {"timers",
+       {{"offload_delay", seconds(timers_.offload_delay)},
+        {"idle_timeout", seconds(timers_.idle_timeout)},
+        {"host_timeout", seconds(timers_.host_timeout)},
+        {"exit_timeout", seconds(timers_.exit_timeout)},
+        {"auto_monitor", timers_.auto_monitor},
+        {"set_by_pid", timers_set_by_ == 0 ? ipc::Json() : ipc::Json(timers_set_by_)}}},
+      {"next", next ? ipc::Json{{"transition", name(next->transition)}, {"seconds", seconds(next->in)}} : ipc::Json()}};
+  // Lists made apart: in one initializer an array of one object would become that object.
+  body["devices"] = ipc::Json::array();
+  body["devices"].push_back(device_json(slot_));
+  body["worker"] = ipc::hello("event");
+  for (const char* greeting : {"event", "magic"}) body["worker"].erase(greeting);
+  body["worker"]["uptime"] = seconds(boot_now() - started_at_);
+  body["worker"]["directory"] = directory_.path().string();
+  body["worker"]["rss_bytes"] = rss_bytes();
+  body["worker"]["connections"] = sessions_.size();
+  return body;
+}
+
+}  // namespace step1x::worker

@@ -1,0 +1,182 @@
+#include "worker/worker.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <csignal>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "base/process.hpp"
+
+namespace step1x::worker {
+
+namespace asio = boost::asio;
+
+Worker::Worker(asio::io_context& io, const ipc::Directory& directory, const ipc::Lock& lock, WorkerOptions options)
+    : io_(io),
+      directory_(directory),
+      options_(std::move(options)),
+      server_(io, directory, lock, [this](UniqueFd socket) { connect(std::move(socket)); }),
+      signals_(io, SIGTERM, SIGINT, SIGHUP),
+      timer_(io),
+      farewell_(io),
+      slot_(io, "auto", options_.engine_program, slot_events()),
+      started_at_(boot_now()),
+      idle_since_(started_at_),
+      quiet_since_(started_at_) {
+  leave_at_signals();
+  server_.watch([this] {
+    log::warn("the socket's file is gone or replaced: leaving when there is nothing to do");
+    unreachable_ = true;
+    update();
+  });
+  if (options_.until_pid != 0) leave_with_process(options_.until_pid);
+  update();
+}
+
+void Worker::leave_at_signals() {
+  signals_.async_wait([this](const boost::system::error_code& problem, int signal) {
+    if (problem) return;
+    cancel_all();
+    leave(fmt::format("signal {}", signal));
+  });
+}
+
+void Worker::leave_with_process(pid_t pid) {
+  UniqueFd fd = open_pidfd(pid);
+  if (!fd) return asio::post(io_, [this] { leave("the process it was started for is gone"); });
+  auto process = std::make_shared<asio::posix::stream_descriptor>(io_, fd.release());
+  process->async_wait(asio::posix::stream_descriptor::wait_read,
+                      [this, process](const boost::system::error_code& problem) {
+                        if (problem) return;
+                        cancel_all();
+                        leave("the process it was started for has ended");
+                      });
+}
+
+void Worker::connect(UniqueFd socket) {
+  auto session = std::make_shared<Session>();
+  const std::weak_ptr<Session> weak = session;
+  session->connection = ipc::Connection::start(io_, std::move(socket),
+                                               {[this, weak](ipc::Message message) {
+                                                  if (const auto self = weak.lock()) receive(self, std::move(message));
+                                                },
+                                                [this, session](const std::string& why) {
+                                                  if (!why.empty()) log::warn("client {}: {}", session->peer.pid, why);
+                                                  disconnect(*session);
+                                                }});
+  sessions_.push_back(std::move(session));
+}
+
+void Worker::disconnect(Session& session) {
+  // A copy: cancelling takes jobs out of the map.
+  const auto jobs = session.jobs;
+  for (const auto& [id, job] : jobs) cancel(*job);
+  if (session.leased) idle_since_ = boot_now();
+  if (!session.watches_only) quiet_since_ = boot_now();
+  sessions_.remove_if([&](const auto& other) { return other.get() == &session; });
+  update();
+}
+
+bool Worker::busy() const {
+  return slot_.job() || !queue_.empty() ||
+         std::any_of(sessions_.begin(), sessions_.end(), [](const auto& s) { return s->leased; });
+}
+
+Situation Worker::situation() const {
+  const Duration now = boot_now();
+  Situation result;
+  result.busy = busy() || !slot_.free();
+  result.location = slot_.location();
+  result.engine = slot_.engine_pid() != 0;
+  result.connected = std::any_of(sessions_.begin(), sessions_.end(), [](const auto& s) { return !s->watches_only; });
+  result.idle = now - idle_since_;
+  result.quiet = now - std::max(quiet_since_, idle_since_);
+  return result;
+}
+
+// Called after everything that happens: gives out work, or arms the timer for what comes next.
+void Worker::update() {
+  while (!leaving_ && dispatch()) {
+  }
+  when_settled_.remove_if([](const auto& settled) { return settled(); });
+  if (leaving_) return end_when_alone();
+  if (!busy() && slot_.free() && !when_idle_.empty()) {
+    const auto action = std::move(when_idle_.front());
+    when_idle_.pop_front();
+    action();
+    return update();
+  }
+  const bool unwelcome =
+      std::any_of(sessions_.begin(), sessions_.end(), [](const auto& s) { return s->other_protocol; });
+  if (unwelcome && !busy()) return leave("a client of another protocol waits");
+  if (unreachable_ && !busy() && !situation().connected) return leave("nobody can reach it");
+  const auto next = next_transition(timers_, situation());
+  if (!next) return timer_.cancel();
+  if (next->in == Duration::zero()) {
+    timer_.cancel();
+    return act(next->transition);
+  }
+  timer_.set(next->in, [this] { update(); });
+}
+
+// True when it has done something.
+bool Worker::dispatch() {
+  if (queue_.empty() || !slot_.free()) return false;
+  const std::shared_ptr<Job> job = queue_.pop();
+  job->started_at = boot_now();
+  if (const auto session = job->session.lock()) session->progress({{"event", "queued"}, {"position", 0}}, *job);
+  slot_.run(job);
+  announce_positions();
+  return true;
+}
+
+void Worker::act(Transition transition) {
+  switch (transition) {
+    case Transition::offload:
+      return slot_.offload();
+    case Transition::engine_exit:
+      return slot_.end();
+    case Transition::worker_exit:
+      return leave("nothing to do for a long time");
+  }
+}
+
+void Worker::leave(const std::string& reason) {
+  if (leaving_) return;
+  log::info("leaving: {}", reason);
+  leaving_ = true;
+  server_.stop();
+  timer_.cancel();
+  signals_.cancel();
+  // Whoever still waits for a job connects to the next worker.
+  while (const auto job = queue_.pop()) {
+    if (const auto session = job->session.lock()) session->answer({{"event", "restart"}}, job->id);
+  }
+  if (slot_.job()) {
+    if (const auto session = slot_.job()->session.lock()) session->answer({{"event", "restart"}}, slot_.job()->id);
+  }
+  slot_.end();
+  // Who does not take its last words in this time does not get them.
+  farewell_.expires_after(std::chrono::seconds(2));
+  farewell_.async_wait([this](const boost::system::error_code& problem) {
+    if (problem) return;
+    const auto sessions = sessions_;
+    for (const auto& session : sessions) session->connection->close();
+  });
+  asio::post(io_, [this] { end_when_alone(); });
+}
+
+// Engines first, then the socket's file, then (when main returns) the lock: the order of design section 4.
+void Worker::end_when_alone() {
+  if (slot_.engine_pid() != 0) return;
+  const auto sessions = sessions_;
+  for (const auto& session : sessions) session->connection->close_when_sent();
+  if (!sessions_.empty()) return;
+  server_.unlink();
+  io_.stop();
+}
+
+}  // namespace step1x::worker

@@ -1,0 +1,128 @@
+#include <doctest/doctest.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <boost/asio/io_context.hpp>
+#include <optional>
+
+#include "base/error.hpp"
+#include "ipc/channel.hpp"
+#include "ipc/connection.hpp"
+
+using namespace step1x;
+using namespace step1x::ipc;
+
+namespace {
+
+// A connection on a loop, and a plain channel at its other end.
+struct Scene {
+  Scene() {
+    std::array<int, 2> ends{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+    far.emplace(UniqueFd(ends[1]));
+    connection = Connection::start(io, UniqueFd(ends[0]),
+                                   {[this](Message message) { received.push_back(std::move(message.body)); },
+                                    [this](const std::string& reason) {
+                                      ++ends_seen;
+                                      why = reason;
+                                    }});
+  }
+  // Everything that can happen without waiting.
+  void settle() {
+    io.restart();
+    while (io.poll() > 0) {
+    }
+  }
+
+  boost::asio::io_context io{1};
+  std::optional<Channel> far;
+  std::shared_ptr<Connection> connection;
+  std::vector<Json> received;
+  int ends_seen = 0;
+  std::string why;
+};
+
+Json next(Channel& channel) {
+  Message message;
+  REQUIRE(channel.receive(message, std::chrono::steady_clock::now()) == Channel::Result::message);
+  return message.body;
+}
+
+}  // namespace
+
+TEST_CASE("frames come in and go out") {
+  Scene scene;
+  REQUIRE(scene.far->send({{"op", "ping"}}));
+  scene.settle();
+  REQUIRE(scene.received.size() == 1);
+  scene.connection->send({{"event", "pong"}});
+  scene.settle();
+  CHECK(next(*scene.far)["event"] == "pong");
+}
+
+TEST_CASE("the end comes once, whoever ends it") {
+  Scene by_far;
+  by_far.settle();
+  by_far.far.reset();
+  by_far.settle();
+  CHECK(by_far.ends_seen == 1);
+  CHECK(by_far.why.empty());
+  by_far.connection->close();
+  by_far.settle();
+  CHECK(by_far.ends_seen == 1);
+
+  Scene by_us;
+  by_us.settle();
+  by_us.connection->close("a reason");
+  by_us.settle();
+  CHECK(by_us.ends_seen == 1);
+  CHECK(by_us.why == "a reason");
+}
+
+TEST_CASE("who breaks the protocol is disconnected with the reason") {
+  Scene scene;
+  REQUIRE(::send(scene.far->fd(), "\xff\xff\xff\xff", 4, 0) == 4);
+  scene.settle();
+  CHECK(scene.ends_seen == 1);
+  CHECK(scene.why.find("protocol broken") != std::string::npos);
+}
+
+TEST_CASE("to a reader that stops, progress is replaced by the latest and results are kept") {
+  Scene scene;
+  scene.settle();
+  const std::string large(500'000, 'x');
+  scene.connection->send({{"event", "filler"}, {"p", large}});
+  for (int i = 0; i < 10'000; ++i) scene.connection->send_latest({{"event", "step"}, {"step", i}}, 7);
+  scene.connection->send({{"event", "done"}});
+  scene.settle();
+  std::vector<std::string> events;
+  Json last_step;
+  for (Message message; events.empty() || events.back() != "done";) {
+    scene.settle();
+    if (scene.far->receive(message, std::chrono::steady_clock::now()) != Channel::Result::message) continue;
+    events.push_back(message.body["event"]);
+    if (events.back() == "step") last_step = message.body;
+  }
+  CHECK(events.size() < 10);
+  CHECK(last_step["step"] == 9999);
+}
+
+TEST_CASE("to a reader that stops, answers pile up to a bound and then it is disconnected") {
+  Scene scene;
+  scene.settle();
+  const Json body = {{"event", "status"}, {"p", std::string(10'000, 'x')}};
+  for (int i = 0; i < 10'000 && !scene.connection->closed(); ++i) scene.connection->send(body);
+  CHECK(scene.connection->closed());
+  scene.settle();
+  CHECK(scene.ends_seen == 1);
+}
+
+TEST_CASE("a farewell is sent before the end") {
+  Scene scene;
+  scene.settle();
+  scene.connection->send({{"event", "ok"}});
+  scene.connection->close_when_sent();
+  scene.settle();
+  CHECK(next(*scene.far)["event"] == "ok");
+  CHECK(scene.ends_seen == 1);
+}

@@ -1,0 +1,80 @@
+#include <doctest/doctest.h>
+
+#include "base/error.hpp"
+#include "ipc/picture.hpp"
+#include "worker/job.hpp"
+
+using namespace step1x;
+using namespace step1x::worker;
+
+namespace {
+
+ipc::Json request() {
+  return {{"op", "edit"}, {"fd", "image"}, {"width", 4}, {"height", 4},     {"prompt", "red"},
+          {"size", 512},  {"steps", 28},   {"seed", 1},  {"guidance", 6.0}, {"model", "/models/step1x"}};
+}
+
+std::shared_ptr<Job> make(ipc::Json body) {
+  return make_job({std::move(body), ipc::PictureWriter(4, 4).seal()}, 9);
+}
+
+}  // namespace
+
+TEST_CASE("a request becomes a job with the worker's own number") {
+  ipc::Json body = request();
+  body["id"] = 3;
+  const auto job = make(body);
+  CHECK(job->id == 3);
+  CHECK(job->number == 9);
+  CHECK(job->request["id"] == 9);
+  CHECK(job->interactive);
+  CHECK(job->image);
+}
+
+TEST_CASE("every member that is missing, of a wrong type or out of range is refused by name") {
+  const std::vector<std::pair<const char*, ipc::Json>> wrong = {
+      {"width", 0},
+      {"width", 70'000},
+      {"height", "4"},
+      {"prompt", nullptr},
+      {"prompt", std::string(65'537, 'x')},
+      {"size", 15},
+      {"steps", 0},
+      {"steps", 1001},
+      {"steps", 1.5},
+      {"guidance", -1},
+      {"guidance", "6"},
+      {"seed", -1},
+      {"seed", 1e300},
+      {"model", "relative/folder"},
+      {"model", 5},
+      {"id", -1},
+      {"priority", "high"},
+      {"device", 5},
+  };
+  for (const auto& [member, value] : wrong) {
+    CAPTURE(member);
+    ipc::Json body = request();
+    body[member] = value;
+    CHECK_THROWS_WITH_AS(make(body), doctest::Contains(member), Error);
+  }
+}
+
+TEST_CASE("a picture of another size than the request says is refused") {
+  ipc::Json body = request();
+  body["width"] = 5;
+  CHECK_THROWS_AS(make(body), Error);
+  CHECK_THROWS_AS(make_job({request(), UniqueFd()}, 1), Error);
+}
+
+TEST_CASE("jobs of the fake engine and of other visible devices need an engine of their own") {
+  ipc::Json fake = request();
+  fake["model"] = "fake:step=1ms";
+  ipc::Json visible = request();
+  visible["visible_devices"] = "1";
+  ipc::Json other_model = request();
+  other_model["model"] = "/models/other";
+  CHECK(make(request())->launch_key != make(fake)->launch_key);
+  CHECK(make(request())->launch_key != make(visible)->launch_key);
+  CHECK(make(request())->launch_key == make(other_model)->launch_key);
+}
