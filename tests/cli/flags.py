@@ -138,7 +138,7 @@ def check_command(built, page, command):
     for option in command["options"]:
         limits = re.fullmatch(r"(\S+) - (\S+)", option["range"])
         # Powers of two are not written out.
-        if limits and float(limits.group(2)) < 1e9 and f"{limits.group(1)} to {limits.group(2)}" not in texts[option["names"][0]]:
+        if limits and float(limits.group(2)) < 1e9 and f"{limits.group(1)} to {limits.group(2)}" not in texts.get(option["names"][0], ""):
             yield f"{where}: {page.name} does not tell the range {option['range']} of {option['names'][0]}"
     synopsis = "".join(l for l in page.sections["SYNOPSIS"].splitlines(True) if f"*{where}*" in l or not name)
     for option in command["options"]:
