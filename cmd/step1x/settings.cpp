@@ -46,7 +46,9 @@ config::Loaded load_settings(const Context& context) {
 ipc::ClientOptions client_options(const config::Settings& settings, const Context& context) {
   ipc::ClientOptions options;
   options.directory.path = settings.runtime_dir;
-  if (!context.quiet) options.notice = [](const std::string& line) { say("step1x: " + line); };
+  // Waiting is no error: cron and scripts hear nothing of it.
+  if (!context.quiet && (context.verbose || stderr_is_terminal()))
+    options.notice = [](const std::string& line) { say("step1x: " + line); };
   const char* job = std::getenv("SLURM_JOB_ID");
   if (settings.runtime_dir.empty() && job != nullptr && *job != '\0' &&
       std::string_view(job).find_first_not_of("0123456789_") == std::string_view::npos) {
