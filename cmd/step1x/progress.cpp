@@ -1,6 +1,7 @@
 #include "progress.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/duration.hpp"
 #include "ipc/fields.hpp"
@@ -43,7 +44,7 @@ void Progress::show(const ipc::Json& event) {
   } else if (name == "step") {
     const auto step = fields.integer("step", 0, 1 << 20);
     const auto steps = fields.integer("steps", 1, 1 << 20);
-    const auto left = std::chrono::seconds(static_cast<std::int64_t>(fields.number("seconds_left", 0, 1e9) + 0.5));
+    const auto left = std::chrono::seconds(std::lround(fields.number("seconds_left", 0, 1e9)));
     draw(fmt::format("step {}/{}{}", step, steps, left.count() > 0 ? ", " + format_duration(left) + " left" : ""),
          static_cast<double>(step) / static_cast<double>(steps));
   }

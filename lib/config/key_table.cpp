@@ -185,6 +185,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
 const std::vector<Key>& keys() {
   static const std::vector<Key> all = [] {
     std::vector<Key> list;
+    list.reserve(kRows.size());
     for (const Row& row : kRows) list.push_back(row.key);
     return list;
   }();

@@ -99,6 +99,7 @@ std::optional<std::vector<FileValue>> read_toml_file(const std::filesystem::path
   // toml++ sorts by key; the first error told should be the first in the file.
   std::ranges::stable_sort(found, {}, [](const auto& entry) { return entry.first; });
   std::vector<FileValue> values;
+  values.reserve(found.size());
   for (auto& entry : found) values.push_back(std::move(entry.second));
   return values;
 }

@@ -54,8 +54,9 @@ Weights weights(int in_size, int out_size, ResizeFilter filter) {
   std::vector<double> row(result.stride);
   for (int out = 0; out < out_size; ++out) {
     const double center = (out + 0.5) * scale;
-    const int first = std::max(static_cast<int>(center - support + 0.5), 0);
-    const int count = std::min(static_cast<int>(center + support + 0.5), in_size) - first;
+    // Truncation after adding a half, as Pillow has it: lround would give other bounds below zero.
+    const int first = std::max(static_cast<int>(center - support + 0.5), 0);                // NOLINT
+    const int count = std::min(static_cast<int>(center + support + 0.5), in_size) - first;  // NOLINT
     double sum = 0.0;
     for (int i = 0; i < count; ++i) {
       row[i] = kernel((i + first - center + 0.5) * per_step);

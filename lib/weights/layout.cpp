@@ -138,9 +138,9 @@ std::optional<ModelVersion> model_version(std::string_view name) {
 }
 
 fs::path find_weights(const fs::path& folder, std::string_view stem) {
-  const fs::path single = folder / (std::string(stem) + ".safetensors");
+  fs::path single = folder / (std::string(stem) + ".safetensors");
   if (is_plain_file(single)) return single;
-  const fs::path index = folder / (std::string(stem) + ".safetensors.index.json");
+  fs::path index = folder / (std::string(stem) + ".safetensors.index.json");
   if (is_plain_file(index)) return index;
   throw Error::format(ErrorCode::model_missing, "{}: weights are missing: neither {} nor {} is there; download them",
                       folder.string(), single.filename().string(), index.filename().string());
