@@ -15,12 +15,12 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr std::size_t kMaxQueued = 4 << 20;
-constexpr std::chrono::seconds kPatience{60};
 
 }  // namespace
 
-std::shared_ptr<Connection> Connection::start(asio::io_context& io, UniqueFd socket, Handlers handlers) {
-  std::shared_ptr<Connection> self(new Connection(io, std::move(socket), std::move(handlers)));
+std::shared_ptr<Connection> Connection::start(asio::io_context& io, UniqueFd socket, Handlers handlers,
+                                              std::chrono::milliseconds patience) {
+  std::shared_ptr<Connection> self(new Connection(io, std::move(socket), std::move(handlers), patience));
   // Posted, because co_spawn on the loop's own thread starts at once: nothing may be handed on before the caller has
   // the connection.
   asio::post(io, [self] {
@@ -29,8 +29,11 @@ std::shared_ptr<Connection> Connection::start(asio::io_context& io, UniqueFd soc
   return self;
 }
 
-Connection::Connection(asio::io_context& io, UniqueFd socket, Handlers handlers)
-    : socket_(io, asio::local::stream_protocol(), socket.release()), watch_timer_(io), handlers_(std::move(handlers)) {
+Connection::Connection(asio::io_context& io, UniqueFd socket, Handlers handlers, std::chrono::milliseconds patience)
+    : socket_(io, asio::local::stream_protocol(), socket.release()),
+      patience_(patience),
+      watch_timer_(io),
+      handlers_(std::move(handlers)) {
   socket_.non_blocking(true);
 }
 
@@ -47,13 +50,16 @@ asio::awaitable<void> Connection::read_all() {
         if (problem) break;
         continue;
       }
-      ++traffic_;
-      if (state == ReadState::frame) handlers_.on_message(std::move(message));
+      if (state == ReadState::frame) {
+        ++frames_read_;
+        handlers_.on_message(std::move(message));
+      }
       if (!reader_.at_boundary() && !watching_) {
         asio::co_spawn(socket_.get_executor(), [self] { return self->watch(); }, asio::detached);
       }
     }
-  } catch (const Error& problem) {
+  } catch (const std::exception& problem) {
+    // Whatever a message has led to costs its sender the connection, never the loop.
     why_ = problem.what();
   }
   close(why_);
@@ -85,37 +91,40 @@ asio::awaitable<void> Connection::write_all() {
         if (problem) break;
         continue;
       }
-      ++traffic_;
+      bytes_written_ += written;
       sent_of_front_ += written;
       if (sent_of_front_ < front.bytes.size()) continue;
       queued_bytes_ -= front.bytes.size();
       outgoing_.pop_front();
       sent_of_front_ = 0;
     }
-  } catch (const Error& problem) {
+  } catch (const std::exception& problem) {
     close(problem.what());
   }
   writing_ = false;
   if (closing_ && outgoing_.empty()) close();
 }
 
-bool Connection::stalled() const {
-  return !outgoing_.empty() || !reader_.at_boundary();
-}
-
-// Ends the connection when something is half done and not one byte moves for kPatience. Runs only while something is
-// half done.
+// Ends the connection when a frame was begun patience_ ago and has not ended, however slowly it drips in, and when for
+// as long not one byte was taken of what waits to be sent. Runs only while something is half done.
 asio::awaitable<void> Connection::watch() {
   const auto self = shared_from_this();
   watching_ = true;
-  std::uint64_t seen = traffic_;
-  while (!closed_ && stalled()) {
-    watch_timer_.expires_after(kPatience);
+  while (!closed_) {
+    const bool reading = !reader_.at_boundary();
+    const bool writing = !outgoing_.empty();
+    if (!reading && !writing) break;
+    const std::uint64_t frames = frames_read_;
+    const std::uint64_t bytes = bytes_written_;
+    watch_timer_.expires_after(patience_);
     boost::system::error_code problem;
     co_await watch_timer_.async_wait(asio::redirect_error(asio::use_awaitable, problem));
-    if (problem) break;
-    if (stalled() && traffic_ == seen) close("no byte moved for 60 seconds while something was half sent");
-    seen = traffic_;
+    if (problem || closed_) break;
+    const auto seconds = std::chrono::duration<double>(patience_).count();
+    if (reading && !reader_.at_boundary() && frames_read_ == frames)
+      close(fmt::format("a frame was begun and not ended for {} seconds", seconds));
+    if (writing && !outgoing_.empty() && bytes_written_ == bytes)
+      close(fmt::format("it took nothing for {} seconds of what waited for it", seconds));
   }
   watching_ = false;
 }

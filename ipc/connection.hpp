@@ -22,14 +22,16 @@ namespace step1x::ipc {
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   struct Handlers {
-    // A frame came in. May throw Error: code protocol closes the connection, others are the caller's to answer.
+    // A frame came in. Whatever it throws closes the connection.
     std::function<void(Message)> on_message;
     // The connection has ended, by EOF, by close(), or because the other side broke the protocol; `why` is empty for a
     // clean end.
     std::function<void(const std::string& why)> on_end;
   };
 
-  static std::shared_ptr<Connection> start(boost::asio::io_context& io, UniqueFd socket, Handlers handlers);
+  // patience: how long a frame may stay begun, and a reader take nothing of what waits for it (up to twice as long).
+  static std::shared_ptr<Connection> start(boost::asio::io_context& io, UniqueFd socket, Handlers handlers,
+                                           std::chrono::milliseconds patience = std::chrono::seconds(60));
 
   // Queues a frame that is never dropped. Too much queued: the connection is closed.
   void send(const Json& body, UniqueFd fd = {});
@@ -49,21 +51,22 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::uint64_t key = 0;  // 0: never replaced
   };
 
-  Connection(boost::asio::io_context& io, UniqueFd socket, Handlers handlers);
+  Connection(boost::asio::io_context& io, UniqueFd socket, Handlers handlers, std::chrono::milliseconds patience);
   boost::asio::awaitable<void> read_all();
   boost::asio::awaitable<void> write_all();
   boost::asio::awaitable<void> watch();
   void queue(Outgoing item);
-  bool stalled() const;
 
   boost::asio::local::stream_protocol::socket socket_;
+  std::chrono::milliseconds patience_;
   boost::asio::steady_timer watch_timer_;
   Handlers handlers_;
   FrameReader reader_;
   std::deque<Outgoing> outgoing_;
   std::size_t queued_bytes_ = 0;
   std::size_t sent_of_front_ = 0;
-  std::uint64_t traffic_ = 0;  // counts every byte moved, in either direction
+  std::uint64_t frames_read_ = 0;
+  std::uint64_t bytes_written_ = 0;
   bool writing_ = false;
   bool watching_ = false;
   bool closed_ = false;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -62,23 +63,34 @@ asio::awaitable<void> Server::accept_all() {
   boost::system::error_code problem;
   auto done = asio::redirect_error(asio::use_awaitable, problem);
   while (listener_.is_open()) {
-    UniqueFd socket(::accept4(listener_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    UniqueFd socket;
+    if (descriptors_left())
+      socket.reset(::accept4(listener_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    else
+      errno = EMFILE;
     if (socket) {
       accept_one(std::move(socket));
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       co_await listener_.async_wait(asio::posix::stream_descriptor::wait_read, done);
       if (problem) co_return;
-    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      // The listener stays readable, so without a pause this would spin; who waits in the backlog is served as soon as
-      // a connection ends.
+    } else if (errno != ECONNABORTED && errno != EINTR) {
+      // Mostly a full descriptor table. The listener stays readable, so without a pause this would spin; who waits in
+      // the backlog is served as soon as a connection ends.
       pause_.expires_after(std::chrono::milliseconds(100));
       co_await pause_.async_wait(done);
       if (problem) co_return;
-    } else if (errno != ECONNABORTED && errno != EINTR) {
-      log::error("accept: {}", errno_text());
-      co_return;
     }
   }
+}
+
+// Those who are connected must be able to send pictures, and engines to be started, however many want to come in.
+bool Server::descriptors_left() {
+  constexpr rlim_t kReserve = 24;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= 2 * kReserve) return true;
+  // The kernel gives out the lowest free number.
+  const UniqueFd lowest(::fcntl(listener_.native_handle(), F_DUPFD_CLOEXEC, 0));
+  return lowest && static_cast<rlim_t>(lowest.get()) < limit.rlim_cur - kReserve;
 }
 
 void Server::accept_one(UniqueFd socket) {

@@ -1,5 +1,6 @@
 // The worker's listening socket: binds it (REQUIRES: the worker lock is held), accepts connections of this user only,
-// and hands each to its owner. Survives a full descriptor table: accepting pauses and goes on. One thread, the loop's.
+// and hands each to its owner. Before the descriptor table is full accepting pauses, and goes on when there is room
+// again. One thread, the loop's.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -32,6 +33,7 @@ class Server {
 
  private:
   boost::asio::awaitable<void> accept_all();
+  bool descriptors_left();
   void accept_one(UniqueFd socket);
   // Where the path leads now, not where the opened directory is.
   std::optional<ino_t> inode() const;

@@ -1,6 +1,7 @@
 #include "fake_runner.hpp"
 
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -75,11 +76,6 @@ UniqueFd shrunk(std::size_t size) {
 
 }  // namespace
 
-bool FakeRunner::wants(std::string_view name, std::string_view action) const {
-  const auto fault = spec_.faults.find(name);
-  return fault != spec_.faults.end() && fault->second.action == action;
-}
-
 bool FakeRunner::point(std::string_view name, int nth) {
   const auto fault = spec_.faults.find(name);
   if (fault == spec_.faults.end() || fault->second.at != nth) return false;
@@ -91,8 +87,12 @@ bool FakeRunner::point(std::string_view name, int nth) {
   if (action == "oom")
     throw Error::format(ErrorCode::out_of_memory,
                         "out of memory on the fake device at {} {}: 42.0 GiB needed, 24.0 GiB there", name, nth);
+  if (action == "garbage") {
+    constexpr std::string_view kGarbage = "this is no frame";
+    ::send(worker_fd_, kGarbage.data(), kGarbage.size(), MSG_NOSIGNAL);
+  }
   while (action == "hang") ::pause();
-  return true;
+  return action == "shrink";
 }
 
 void FakeRunner::sleep(Duration duration, Progress& progress) const {
@@ -134,7 +134,7 @@ Result FakeRunner::run(const Job& job, Progress& progress) {
   ipc::PictureWriter picture(job.width, job.height);
   paint(job, picture.pixels());
   const bool spoil = point("done", ++passed_["done"]);
-  result.picture = spoil && wants("done", "shrink") ? shrunk(picture.pixels().size()) : picture.seal();
+  result.picture = spoil ? shrunk(picture.pixels().size()) : picture.seal();
   return result;
 }
 

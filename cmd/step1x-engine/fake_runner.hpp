@@ -12,20 +12,20 @@ namespace step1x::engine {
 
 class FakeRunner : public Runner {
  public:
-  explicit FakeRunner(FakeSpec spec) : spec_(std::move(spec)) {}
+  // worker_fd: where the action `garbage` goes.
+  FakeRunner(FakeSpec spec, int worker_fd) : spec_(std::move(spec)), worker_fd_(worker_fd) {}
 
   Result run(const Job& job, Progress& progress) override;
   void offload(Progress& progress) override;
-  // Does what the spec says for this point, at its n-th time. True: the caller is to spoil the result (shrink,
-  // garbage).
+  // Does what the spec says for this point, at its n-th time. True: the caller is to spoil the result (shrink).
   bool point(std::string_view name, int nth);
-  bool wants(std::string_view name, std::string_view action) const;
 
  private:
   void load(Progress& progress);
   void sleep(Duration duration, Progress& progress) const;
 
   FakeSpec spec_;
+  int worker_fd_;
   bool on_device_ = false;
   std::map<std::string, int, std::less<>> passed_;  // how often each point was reached
 };

@@ -1,7 +1,8 @@
 // What `--fake SPEC` (and so `--model fake:SPEC`) says: comma-separated `key=value` and faults `action@point[=n]`.
 //   step=20ms load=100ms offload=5ms vram=1g          how long things take and how large the model is
 //   die exit hang fail oom hog @ hello load step done offload      at the n-th time (step: in step n), default 1
-//   shrink@done   the result can be shrunk under its reader       garbage@done   bytes that are no frame
+//   garbage @ the same     bytes that are no frame go to the worker
+//   shrink@done            the result can be shrunk under its reader
 #pragma once
 
 #include <cstdint>

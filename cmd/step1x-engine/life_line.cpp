@@ -9,9 +9,10 @@
 
 namespace step1x::engine {
 
-LifeLine::LifeLine(UniqueFd socket) : channel_(std::move(socket)) {
+LifeLine::LifeLine(UniqueFd socket) : channel_(std::move(socket)), receiver_([this] { receive_all(); }) {}
+
+void LifeLine::greet() {
   send(ipc::hello("event"));
-  receiver_ = std::thread([this] { receive_all(); });
 }
 
 void LifeLine::receive_all() {

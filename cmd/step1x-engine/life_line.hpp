@@ -15,8 +15,11 @@ namespace step1x::engine {
 
 class LifeLine {
  public:
-  // Says hello and starts the thread, which lives as long as the process.
+  // Starts the thread, which lives as long as the process.
   explicit LifeLine(UniqueFd socket);
+
+  // Says hello: from now on requests may come.
+  void greet();
 
   // Waits for the next request other than `cancel`.
   ipc::Message next();

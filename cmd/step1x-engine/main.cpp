@@ -1,6 +1,7 @@
 // step1x-engine: one device's engine. Started by step1xd only; speaks protocol.md section 7 on the descriptor it is
 // given.
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <fstream>
@@ -22,6 +23,8 @@ using engine::Runner;
 using ipc::Json;
 
 namespace {
+
+constexpr int kSoftwareFault = 70;  // EX_SOFTWARE
 
 class Reporter : public engine::Progress {
  public:
@@ -98,10 +101,10 @@ class NoRunner : public Runner {
   Error why_;
 };
 
-std::unique_ptr<Runner> make_runner(const std::optional<std::string>& fake) {
+std::unique_ptr<Runner> make_runner(const std::optional<std::string>& fake, int worker_fd) {
   try {
     if (!fake) throw Error(ErrorCode::model_missing, "this build of step1x-engine has no model code");
-    auto runner = std::make_unique<engine::FakeRunner>(engine::FakeSpec::parse(*fake));
+    auto runner = std::make_unique<engine::FakeRunner>(engine::FakeSpec::parse(*fake), worker_fd);
     runner->point("hello", 1);
     return runner;
   } catch (const Error& problem) {
@@ -136,11 +139,15 @@ int main(int argc, char** argv) {
     // Before the worker's 800: the worker can start another engine.
     std::ofstream("/proc/self/oom_score_adj") << "700";
     ::fcntl(fd, F_SETFD, FD_CLOEXEC);
-    const std::unique_ptr<Runner> runner = make_runner(fake);
-    LifeLine line{UniqueFd(fd)};
+    // First, so that an engine whose worker dies ends at once, even while it starts. Static, so that no
+    // exception destroys it while its thread runs.
+    static LifeLine line{UniqueFd(fd)};
+    const std::unique_ptr<Runner> runner = make_runner(fake, fd);
+    line.greet();
     serve(line, *runner);
   } catch (const std::exception& problem) {
+    // Not an answer to a job: what state the device is in nobody knows, so the next job gets another engine.
     fmt::print(stderr, "{}\n", one_line(problem.what()));
-    return 1;
+    ::_exit(kSoftwareFault);
   }
 }

@@ -25,6 +25,20 @@ class Attempt {
       : client_(client), options_(options), deadline_(deadline), progress_(progress) {}
 
   ipc::Message run(const ipc::Json& request, int picture) {
+    try {
+      return follow(request, picture);
+    } catch (const Restart&) {
+      throw_if_unwanted();
+      throw;
+    } catch (const Error& problem) {
+      // Nobody wants it done by another worker any more.
+      if (problem.code() == ErrorCode::worker_failed) throw_if_unwanted();
+      throw;
+    }
+  }
+
+ private:
+  ipc::Message follow(const ipc::Json& request, int picture) {
     client_.send(request, picture);
     for (;;) {
       wait();
@@ -35,7 +49,6 @@ class Attempt {
     }
   }
 
- private:
   void wait() {
     std::array<pollfd, 2> entries{pollfd{client_.fd(), POLLIN, 0}, pollfd{signals_.fd(), POLLIN, 0}};
     ::poll(entries.data(), entries.size(), milliseconds_left());
@@ -68,14 +81,21 @@ class Attempt {
                         format_duration(options_.timeout));
   }
 
+  void throw_if_unwanted() const {
+    if (timed_out_) throw_timeout();
+    if (interrupted_) throw Error(ErrorCode::cancelled, "interrupted");
+  }
+
   // True for `done`.
   bool handle(const ipc::Json& event) {
     const std::string name = ipc::Fields(event).text("event", "");
-    if (name == "done") return true;
+    if (name == "done") {
+      throw_if_unwanted();
+      return true;
+    }
     if (name == "restart") throw Restart{};
     if (name == "error") {
-      if (timed_out_) throw_timeout();
-      if (interrupted_) throw Error(ErrorCode::cancelled, "interrupted");
+      throw_if_unwanted();
       throw_error_event(event);
     }
     if (name == "retry" && options_.verbose) {
@@ -103,7 +123,12 @@ JobResult run_job(const ipc::Json& request, int picture, const JobOptions& optio
   int restarts = 0;
   bool died_before = false;
   for (;;) {
-    ipc::Client client = ipc::Client::connect_or_spawn(options.client);
+    ipc::ClientOptions connect = options.client;
+    if (deadline) {
+      const auto left = std::chrono::ceil<Duration>(*deadline - Clock::now());
+      connect.timeout = std::max(Duration::zero(), left);
+    }
+    ipc::Client client = ipc::Client::connect_or_spawn(connect);
     const std::uint64_t kills = memory_kills();
     try {
       ipc::Message message = Attempt(client, options, deadline, progress).run(request, picture);

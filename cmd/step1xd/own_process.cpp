@@ -8,6 +8,7 @@
 
 #include <array>
 #include <charconv>
+#include <csignal>
 #include <cstring>
 #include <fstream>
 #include <string>
@@ -87,6 +88,8 @@ void reset_scheduling(bool is_private) {
 }  // namespace
 
 void own_process(bool is_private) {
+  // The client that waits for the worker may be gone when it says that it is ready.
+  ::signal(SIGPIPE, SIG_IGN);
   ::umask(077);
   reset_limits();
   reset_scheduling(is_private);

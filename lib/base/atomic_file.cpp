@@ -6,9 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <charconv>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
+#include <mutex>
 #include <optional>
 #include <system_error>
 
@@ -80,6 +84,39 @@ void write_special(const fs::path& path, std::span<const std::byte> bytes) {
   close_checked(out, path);
 }
 
+// Holds the signals that end a program back while a hidden file has a name, so that an interrupt leaves none behind. By
+// their handlers, which are the whole process's: libraries have threads of their own, which no mask of ours reaches.
+class SignalsHeldBack {
+ public:
+  SignalsHeldBack() {
+    const std::lock_guard lock(mutex);
+    if (holders++ > 0) return;
+    struct sigaction hold{};
+    hold.sa_handler = [](int signal) { come = signal; };
+    hold.sa_flags = SA_RESTART;
+    for (std::size_t i = 0; i < kHeld.size(); ++i) {
+      ::sigaction(kHeld[i], nullptr, &before[i]);
+      if (before[i].sa_handler != SIG_IGN) ::sigaction(kHeld[i], &hold, nullptr);
+    }
+  }
+  ~SignalsHeldBack() {
+    const std::lock_guard lock(mutex);
+    if (--holders > 0) return;
+    for (std::size_t i = 0; i < kHeld.size(); ++i) ::sigaction(kHeld[i], &before[i], nullptr);
+    if (const int signal = come.exchange(0)) ::kill(::getpid(), signal);
+  }
+  SignalsHeldBack(const SignalsHeldBack&) = delete;
+  SignalsHeldBack& operator=(const SignalsHeldBack&) = delete;
+
+ private:
+  static constexpr std::array kHeld{SIGINT, SIGTERM, SIGHUP};
+  static inline std::mutex mutex;  // guards holders and before
+  static inline int holders = 0;
+  static inline std::array<struct sigaction, kHeld.size()> before{};
+  static inline std::atomic<int> come = 0;
+  static_assert(std::atomic<int>::is_always_lock_free);
+};
+
 // Where the new file goes: an open directory and a name in it, with all symbolic links followed if they may be.
 struct Target {
   UniqueFd directory;  // O_PATH
@@ -90,7 +127,10 @@ struct Target {
 class Writer {
  public:
   Writer(const fs::path& path, Target target) : path_(path), target_(std::move(target)) {}
-  ~Writer() { remove_temporary(); }
+  ~Writer() {
+    remove_temporary();
+    signals_.reset();
+  }
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
@@ -99,6 +139,7 @@ class Writer {
     copy_attributes();
     write_all(fd_.get(), bytes, path_);
     if (!sync(fd_.get())) fail(path_, "fsync");
+    if (!signals_) signals_.emplace();
     if (temporary_.empty() && !give_name(replace)) {
       // The file system has O_TMPFILE but not the link it needs: once more, through a hidden name.
       fd_.reset();
@@ -127,6 +168,7 @@ class Writer {
   }
 
   void open_hidden() {
+    if (!signals_) signals_.emplace();
     do {
       const std::string name = hidden_name();
       fd_.reset(::openat(directory(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
@@ -221,7 +263,8 @@ class Writer {
   Target target_;
   UniqueFd fd_;
   std::string temporary_;  // the hidden file's name while it exists
-  bool done_ = false;      // the file has its final name
+  std::optional<SignalsHeldBack> signals_;
+  bool done_ = false;  // the file has its final name
 };
 
 [[noreturn]] void fail_directory(const fs::path& path) {

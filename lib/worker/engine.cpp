@@ -46,14 +46,21 @@ std::shared_ptr<Engine> Engine::start(asio::io_context& io, const std::vector<st
   spec.stderr_fd = log.theirs.get();
   spec.fd3 = line.theirs.get();
   const pid_t pid = spawn_process(spec);
-  std::shared_ptr<Engine> self(new Engine(io, pid, std::move(log.ours), std::move(handlers)));
+  UniqueFd process = open_pidfd(pid);
+  if (!process) {
+    const int error = errno;
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    throw Error::format(ErrorCode::failure, "pidfd_open: {}", errno_text(error));
+  }
+  std::shared_ptr<Engine> self(new Engine(io, pid, std::move(process), std::move(log.ours), std::move(handlers)));
   self->connection_ = ipc::Connection::start(io, std::move(line.ours),
                                              {[weak = std::weak_ptr(self)](ipc::Message message) {
                                                 if (const auto engine = weak.lock())
                                                   engine->message(std::move(message));
                                               },
                                               [self](const std::string& why) {
-                                                if (!why.empty()) log::warn("engine {}: {}", self->pid_, why);
+                                                self->broken_ = why;
                                                 self->connection_ended_ = true;
                                                 // Without its life line it ends by itself; if it does not, it is stuck.
                                                 self->end();
@@ -64,9 +71,9 @@ std::shared_ptr<Engine> Engine::start(asio::io_context& io, const std::vector<st
   return self;
 }
 
-Engine::Engine(asio::io_context& io, pid_t pid, UniqueFd log, Handlers handlers)
+Engine::Engine(asio::io_context& io, pid_t pid, UniqueFd process, UniqueFd log, Handlers handlers)
     : pid_(pid),
-      process_(io, open_pidfd(pid).release()),
+      process_(io, process.release()),
       log_(io, log.release()),
       patience_(io),
       handlers_(std::move(handlers)),
@@ -141,7 +148,8 @@ void Engine::finish() {
   boost::system::error_code ignored;
   log_.close(ignored);
   process_.close(ignored);
-  handlers.on_exit(how_);
+  // Then its exit is only what followed.
+  handlers.on_exit(broken_.empty() ? how_ : fmt::format("was ended because of its connection: {}", broken_));
 }
 
 }  // namespace step1x::worker

@@ -33,12 +33,14 @@ class Engine : public std::enable_shared_from_this<Engine> {
   bool said_hello() const { return said_hello_; }
   // REQUIRES: said_hello(). `fd` is duplicated.
   void send(const ipc::Json& body, int fd = -1);
+  // True once end() was called, or its end of the life line is gone.
+  bool ending() const { return connection_->closed(); }
   // Closes the life line; the engine ends by itself at once, or is killed five seconds later.
   void end();
   void kill();
 
  private:
-  Engine(boost::asio::io_context& io, pid_t pid, UniqueFd log, Handlers handlers);
+  Engine(boost::asio::io_context& io, pid_t pid, UniqueFd process, UniqueFd log, Handlers handlers);
   void watch_process();
   void read_log();
   bool drain_log();
@@ -53,6 +55,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   Handlers handlers_;
   std::string log_line_;
   std::string how_;
+  std::string broken_;  // why its connection was closed, if that was not a clean end
   std::uint64_t memory_kills_before_;
   bool said_hello_ = false;
   bool connection_ended_ = false;

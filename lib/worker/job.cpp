@@ -48,6 +48,9 @@ std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number) {
   job->image = std::move(message.fd);
   job->request = std::move(message.body);
   job->request["id"] = number;
+  // A number can be longer written out anew than it came. What cannot be sent on is refused here, where it harms
+  // nobody.
+  ipc::encode_frame(job->request);
   return job;
 }
 

@@ -31,7 +31,8 @@ struct Job {
   Duration started_at{0};
 };
 
-// Checks a request member by member (protocol.md, section 4) and takes the message's descriptor. Throws Error(usage).
+// Checks a request member by member (protocol.md, section 4) and takes the message's descriptor. Throws Error(usage);
+// Error(protocol) when picture or size of the request are not what the protocol allows.
 std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number);
 
 }  // namespace step1x::worker

@@ -12,7 +12,7 @@ namespace {
 constexpr std::string_view kFake = "fake:";
 constexpr std::int64_t kMaxBytes = 1LL << 50;
 // One transformer block of the real model on a slow CPU takes seconds; what is silent for this long is stuck.
-constexpr std::chrono::seconds kCancelPatience{60};
+constexpr std::chrono::seconds kPatience{60};
 
 Location location_from(const std::string& text) {
   for (const Location location : {Location::unloaded, Location::cpu, Location::gpu}) {
@@ -51,13 +51,18 @@ void Slot::run(std::shared_ptr<Job> job) {
   job_ = std::move(job);
   job_sent_ = false;
   ++job_->attempts;
-  if (engine_ && launch_key_ != job_->launch_key) return engine_->end();  // on_exit() starts the one that suits
   if (!engine_) return start_engine();
+  if (launch_key_ != job_->launch_key) engine_->end();
+  if (engine_->ending()) {
+    another_wanted_ = true;
+    return;
+  }
   if (engine_->said_hello()) send_job();
 }
 
 void Slot::start_engine() {
   state_ = State::starting;
+  another_wanted_ = false;
   launch_key_ = job_->launch_key;
   std::vector<std::string> arguments{engine_program_, "--fd", "3"};
   if (job_->model.starts_with(kFake)) arguments.insert(arguments.end(), {"--fake", job_->model.substr(kFake.size())});
@@ -95,16 +100,12 @@ void Slot::cancel() {
   job_->cancelled = true;
   if (!job_sent_) return cancelled_before_start();
   engine_->send({{"op", "cancel"}, {"id", job_->number}});
-  patience_.expires_after(kCancelPatience);
-  patience_.async_wait([this, number = job_->number](const boost::system::error_code& problem) {
-    if (problem || !job_ || job_->number != number) return;
-    log::error("engine {} does not answer a cancel: killing it", engine_pid());
-    if (engine_) engine_->kill();
-  });
+  kill_unless("a cancel", [this, number = job_->number] { return !job_ || job_->number != number; });
 }
 
 void Slot::cancelled_before_start() {
   state_ = engine_ && engine_->said_hello() ? State::idle : state_;
+  another_wanted_ = false;
   ipc::Message answer{
       {{"event", "error"}, {"code", name(ErrorCode::cancelled)}, {"message", "cancelled"}, {"retryable", true}}, {}};
   events_.ended(std::move(job_), std::move(answer));
@@ -113,11 +114,22 @@ void Slot::cancelled_before_start() {
 void Slot::offload() {
   state_ = State::offloading;
   engine_->send({{"op", "offload"}});
+  kill_unless("an offload", [this] { return state_ != State::offloading; });
+}
+
+void Slot::kill_unless(const char* what, std::function<bool()> answered) {
+  patience_.expires_after(kPatience);
+  patience_.async_wait([this, what, answered = std::move(answered)](const boost::system::error_code& problem) {
+    if (problem || !engine_ || answered()) return;
+    log::error("engine {} does not answer {}: killing it", engine_pid(), what);
+    engine_->kill();
+  });
 }
 
 void Slot::end() {
   if (!engine_) return;
   if (!job_) state_ = State::ending;
+  another_wanted_ = false;
   engine_->end();
 }
 
@@ -125,7 +137,10 @@ void Slot::on_message(ipc::Message message) {
   const std::string event = ipc::Fields(message.body).text("event", "");
   if (event == "memory") return on_memory(message.body);
   if (event == "ok") {
-    if (state_ == State::offloading) state_ = State::idle;
+    if (state_ == State::offloading) {
+      state_ = State::idle;
+      patience_.cancel();
+    }
     return events_.changed();
   }
   const bool about_job =
@@ -156,7 +171,7 @@ void Slot::locate(Location location) {
 }
 
 void Slot::on_exit(const std::string& how) {
-  const bool expected = state_ == State::ending || !engine_ || (job_ && !job_sent_ && engine_->said_hello());
+  const bool expected = state_ == State::ending || !engine_ || another_wanted_;
   log::write(expected ? log::Level::info : log::Level::error, fmt::format("engine {} {}", engine_pid(), how));
   engine_.reset();
   model_.clear();
@@ -166,8 +181,7 @@ void Slot::on_exit(const std::string& how) {
   locate(Location::unloaded);  // still `ending`, if it was: that is what tells a release from a death
   state_ = State::idle;
   if (!job_) return events_.changed();
-  // It ended to make room for another one, which this job waits for.
-  if (launch_key_ != job_->launch_key) return start_engine();
+  if (another_wanted_) return start_engine();
   events_.died(std::move(job_), how);
 }
 

@@ -34,7 +34,7 @@ class Slot {
   void run(std::shared_ptr<Job> job);
   // The running job ends with an `error` within one transformer block, or the engine is killed.
   void cancel();
-  // Drops the model from the device. REQUIRES: free(), location() == gpu.
+  // Drops the model from the device; an engine that does not manage is killed. REQUIRES: free(), location() == gpu.
   void offload();
   // Ends the engine, whatever it does.
   void end();
@@ -57,6 +57,8 @@ class Slot {
   void on_exit(const std::string& how);
   void locate(Location location);
   void cancelled_before_start();
+  // Kills the engine when after kPatience it has not `answered`.
+  void kill_unless(const char* what, std::function<bool()> answered);
 
   boost::asio::io_context& io_;
   std::string device_;
@@ -67,6 +69,8 @@ class Slot {
   std::string launch_key_;
   std::shared_ptr<Job> job_;
   bool job_sent_ = false;
+  // The job waits for the end of an engine that does not suit it, or is ending anyway; then comes the next.
+  bool another_wanted_ = false;
   std::string model_;
   State state_ = State::idle;
   Location location_ = Location::unloaded;

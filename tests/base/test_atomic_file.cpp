@@ -306,6 +306,27 @@ TEST_CASE("Replace::never is kept where there are no links") {
   }
 }
 
+TEST_CASE("an interrupt at any call leaves the old file or the new one and no hidden one") {
+  for (const std::string also : {"", ",open:1:EOPNOTSUPP", ",linkat:1:EPERM:forever"}) {
+    for (const std::string replace : {"always", "never"}) {
+      for (const std::string kind : {"open", "write", "fsync", "linkat", "rename", "close"}) {
+        for (int n = 1;; ++n) {
+          const TempDir dir;
+          if (replace == "always") dir.write("a", kOld);
+          const test::Finished done = Faulted{dir, replace}.write(kind + ":" + std::to_string(n) + ":INT" + also);
+          INFO(replace << " " << kind << " " << n << also << ": " << done.status);
+          const std::set<std::string> left = entries(dir.path());
+          if (replace == "always" || !left.empty()) REQUIRE(left == std::set<std::string>{"a"});
+          const std::string content = left.empty() ? kOld : read_file(dir.path() / "a");
+          CHECK((content == kOld || content == kNew));
+          if (done.status == 0) break;
+          CHECK(done.status == 128 + 2);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("kill -9 at any call leaves the old file or the new one, and at most one whole hidden file") {
   for (const std::string replace : {"always", "never"}) {
     for (const char* kind : {"open", "write", "fsync", "linkat", "rename", "close"}) {

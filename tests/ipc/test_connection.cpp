@@ -14,18 +14,30 @@ using namespace step1x::ipc;
 
 namespace {
 
+constexpr std::chrono::milliseconds kPatience{50};
+
 // A connection on a loop, and a plain channel at its other end.
 struct Scene {
-  Scene() {
+  explicit Scene(std::chrono::milliseconds patience = kPatience) {
     std::array<int, 2> ends{};
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
     far.emplace(UniqueFd(ends[1]));
     connection = Connection::start(io, UniqueFd(ends[0]),
-                                   {[this](Message message) { received.push_back(std::move(message.body)); },
+                                   {[this](Message message) { on_message(std::move(message.body)); },
                                     [this](const std::string& reason) {
                                       ++ends_seen;
                                       why = reason;
-                                    }});
+                                    }},
+                                   patience);
+  }
+  void on_message(Json body) {
+    if (body.contains("throw")) throw std::out_of_range("what nobody thought of");
+    received.push_back(std::move(body));
+  }
+  // Everything that happens within this time.
+  void run_for(std::chrono::milliseconds time) {
+    io.restart();
+    io.run_for(time);
   }
   // Everything that can happen without waiting.
   void settle() {
@@ -115,6 +127,57 @@ TEST_CASE("to a reader that stops, answers pile up to a bound and then it is dis
   CHECK(scene.connection->closed());
   scene.settle();
   CHECK(scene.ends_seen == 1);
+}
+
+TEST_CASE("an exception of any kind in a handler ends that connection and not the loop") {
+  Scene scene;
+  REQUIRE(scene.far->send({{"throw", true}}));
+  scene.settle();
+  CHECK(scene.ends_seen == 1);
+  CHECK(scene.why == "what nobody thought of");
+}
+
+TEST_CASE("a frame that drips in byte by byte is not waited for longer than one that stops") {
+  Scene scene;
+  const std::string frame = encode_frame({{"op", "ping"}, {"p", std::string(10'000, 'x')}});
+  for (std::size_t i = 0; i < frame.size() && scene.ends_seen == 0; ++i) {
+    REQUIRE(::send(scene.far->fd(), &frame[i], 1, MSG_NOSIGNAL) == 1);
+    scene.run_for(kPatience / 10);
+  }
+  CHECK(scene.ends_seen == 1);
+  CHECK(scene.received.empty());
+  CHECK(scene.why.find("not ended") != std::string::npos);
+}
+
+TEST_CASE("a reader that takes nothing is disconnected, even while it goes on sending") {
+  Scene scene;
+  scene.settle();
+  scene.connection->send({{"event", "filler"}, {"p", std::string(900'000, 'x')}});
+  for (int i = 0; i < 1000 && scene.ends_seen == 0; ++i) {
+    REQUIRE(scene.far->send({{"op", "ping"}}));
+    scene.run_for(kPatience / 10);
+  }
+  CHECK(scene.ends_seen == 1);
+  CHECK(scene.why.find("took nothing") != std::string::npos);
+}
+
+TEST_CASE("who sends and reads slowly but steadily keeps its connection") {
+  Scene scene(std::chrono::seconds(1));
+  scene.settle();
+  int answers = 0;
+  for (int i = 0; i < 100; ++i) {
+    const std::string frame = encode_frame({{"op", "ping"}, {"i", i}});
+    for (const std::string_view part : {std::string_view(frame).substr(0, 5), std::string_view(frame).substr(5)}) {
+      REQUIRE(::send(scene.far->fd(), part.data(), part.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(part.size()));
+      scene.run_for(std::chrono::milliseconds(10));
+    }
+    scene.connection->send({{"event", "pong"}});
+    scene.settle();
+    answers += next(*scene.far)["event"] == "pong" ? 1 : 0;
+  }
+  CHECK(scene.ends_seen == 0);
+  CHECK(scene.received.size() == 100);
+  CHECK(answers == 100);
 }
 
 TEST_CASE("a farewell is sent before the end") {

@@ -6,7 +6,7 @@
 //     KIND   open | write | fsync | close | rename | linkat | unlink
 //     N      the first call that fails, from 1; later ones work again, unless "forever"
 //     HOW    an errno name; SHORT (write: half of the bytes are written, without an error); KILL (SIGKILL instead of
-//            the call)
+//            the call); INT (SIGINT, and then the call)
 //   STEP1X_TEST_FAULT_UNDER=DIR
 //     only calls on files in DIR and below count; without it, all do
 //
@@ -31,15 +31,16 @@ namespace {
 constexpr int kNone = 0;
 constexpr int kShort = -1;
 constexpr int kKill = -2;
+constexpr int kInt = -3;
 
 struct ErrnoName {
   const char* name;
   int value;
 };
-constexpr ErrnoName kErrnoNames[] = {{"ENOSPC", ENOSPC}, {"EIO", EIO},       {"EINTR", EINTR},
-                                     {"EDQUOT", EDQUOT}, {"EACCES", EACCES}, {"EPERM", EPERM},
-                                     {"EROFS", EROFS},   {"EXDEV", EXDEV},   {"EOPNOTSUPP", EOPNOTSUPP},
-                                     {"ENOENT", ENOENT}, {"SHORT", kShort},  {"KILL", kKill}};
+constexpr ErrnoName kErrnoNames[] = {
+    {"ENOSPC", ENOSPC}, {"EIO", EIO},     {"EINTR", EINTR}, {"EDQUOT", EDQUOT},         {"EACCES", EACCES},
+    {"EPERM", EPERM},   {"EROFS", EROFS}, {"EXDEV", EXDEV}, {"EOPNOTSUPP", EOPNOTSUPP}, {"ENOENT", ENOENT},
+    {"SHORT", kShort},  {"KILL", kKill},  {"INT", kInt}};
 
 struct Plan {
   char kind[16] = "";
@@ -109,6 +110,7 @@ int fault(const char* kind) {
     if (call == plan.first || (plan.forever && call > plan.first)) how = plan.how;
   }
   if (how == kKill) kill(getpid(), SIGKILL);
+  if (how == kInt) kill(getpid(), SIGINT);
   return how;
 }
 

@@ -67,6 +67,13 @@ TEST_CASE("a picture of another size than the request says is refused") {
   CHECK_THROWS_AS(make_job({request(), UniqueFd()}, 1), Error);
 }
 
+TEST_CASE("a request that would be too long to send on to an engine is refused") {
+  ipc::Json body = request();
+  // "1e9" each in the frame that came, "1000000000.0" in the one that would go.
+  body["unknown"] = std::vector<double>(100'000, 1e9);
+  CHECK_THROWS_WITH_AS(make(body), doctest::Contains("over the limit"), Error);
+}
+
 TEST_CASE("jobs of the fake engine and of other visible devices need an engine of their own") {
   ipc::Json fake = request();
   fake["model"] = "fake:step=1ms";
