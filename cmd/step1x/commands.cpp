@@ -1,5 +1,9 @@
 #include "commands.hpp"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
 #include "base/version.hpp"
 
 namespace step1x::cli {
@@ -24,6 +28,14 @@ void add_json_flag(CLI::App& command, Context& context) {
   command.add_flag("--json", context.json, "Print one JSON record on standard output");
 }
 
+CLI::Validator one_of(std::vector<std::string> words) {
+  return {[words = std::move(words)](const std::string& given) {
+            if (std::find(words.begin(), words.end(), given) != words.end()) return std::string();
+            return fmt::format("'{}' is none of {}", given, fmt::join(words, ", "));
+          },
+          ""};
+}
+
 void define(CLI::App& app, Context& context) {
   app.name("step1x");
   app.description("Edit pictures with Step1X-Edit. A worker in the background keeps the model for the next call.");
@@ -31,6 +43,7 @@ void define(CLI::App& app, Context& context) {
   app.require_subcommand(1);
   app.footer("Example: step1x edit photo.jpg -p \"make the sky red\" -o out.png\nManual: man step1x");
   add_edit(app, context);
+  add_generate(app, context);
   CLI::App& gpu = add_group(app, "gpu", "See and move the model: status, offload, release, hold");
   add_gpu_status(gpu, context);
   add_gpu_offload(gpu, context);

@@ -26,8 +26,11 @@ void define(CLI::App& app, Context& context);
 // --config, -q, -v: every command has them.
 void add_common_flags(CLI::App& command, Context& context);
 void add_json_flag(CLI::App& command, Context& context);
+// A check that shows nothing in --help: the words are in the option's own text.
+CLI::Validator one_of(std::vector<std::string> words);
 
 void add_edit(CLI::App& app, Context& context);
+void add_generate(CLI::App& app, Context& context);
 void add_gpu_status(CLI::App& gpu, Context& context);
 void add_gpu_offload(CLI::App& gpu, Context& context);
 void add_gpu_release(CLI::App& gpu, Context& context);

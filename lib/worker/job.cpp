@@ -34,6 +34,10 @@ std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number) {
   }
   fields.text("device", "auto", kMaxPath);
   job->visible_devices = fields.text("visible_devices", "", kMaxPath);
+  const std::string damping = fields.text("guidance_damping", "");
+  if (!damping.empty() && damping != "all" && damping != "early" && damping != "off")
+    throw Error::format(ErrorCode::usage, "guidance_damping: '{}' is none of all, early, off", damping);
+  fields.boolean("vae_tiling", false);
   const std::string priority = fields.text("priority", "interactive");
   if (priority != "interactive" && priority != "batch") {
     throw Error::format(ErrorCode::usage, "priority: '{}' is neither interactive nor batch", priority);

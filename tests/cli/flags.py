@@ -116,7 +116,7 @@ def page_of(command):
 
 
 def man_options(page, command):
-    if not command or command == "edit":
+    if command in ("", "edit", "generate"):
         return page.options("OPTIONS")
     return page.options(command, "COMMON OPTIONS")
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import struct
 
 import harness
 
@@ -81,6 +82,44 @@ class Edit(harness.Case):
             done = self.run_step1x(*self.edit_arguments("-"), stdout=full, stderr=-1, capture_output=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("standard output", done.stderr)
+
+
+class Generate(harness.Case):
+    def generate(self, *more, **kwargs):
+        return self.run_step1x("generate", "-p", "a lighthouse", "--model", "fake:", "--steps", 2, "--seed", 3, *more, **kwargs)
+
+    def test_makes_a_picture_of_the_size_asked_for(self):
+        out = self.dir / "out.png"
+        done = self.generate("--width", 96, "--height", 64, "-o", out, "--json", check=0)
+        record = json.loads(done.stdout)
+        self.assertEqual((record["width"], record["height"], record["seed"], record["output"]), (96, 64, 3, str(out)))
+        self.assertNotIn("input", record)
+        width, height = struct.unpack(">II", out.read_bytes()[16:24])
+        self.assertEqual((width, height), (96, 64))
+
+    def test_without_o_no_file_is_ever_replaced(self):
+        for name in ("generated.png", "generated-2.png"):
+            self.assertEqual(self.generate("--width", 32, "--height", 32, check=0, cwd=self.dir).stdout, f"{name}\n")
+
+    def test_a_word_that_is_no_damping_is_named(self):
+        done = self.generate("--guidance-damping", "often", check=2)
+        self.assertIn("'often' is none of all, early, off", done.stderr)
+
+
+class Model(harness.Case):
+    def refused(self, model):
+        done = self.run_step1x("edit", harness.PHOTO, "-p", "x", "--model", model, check=4)
+        self.assertEqual(done.stderr.count("\n"), 1)
+        return done.stderr
+
+    def test_what_is_no_model_is_said_with_what_would_be_one(self):
+        self.assertIn("is not there; give a folder", self.refused("nowhere"))
+        self.assertIn("is neither a folder nor", self.refused(harness.PHOTO))
+
+    def test_a_hub_id_that_was_never_downloaded_is_named_with_the_cache(self):
+        message = self.refused("some/model")
+        self.assertIn("some/model", message)
+        self.assertIn(str(self.dir / ".cache/huggingface/hub"), message)
 
 
 class Worker(harness.Case):

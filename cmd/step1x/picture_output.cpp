@@ -1,4 +1,4 @@
-#include "edit_output.hpp"
+#include "picture_output.hpp"
 
 #include <unistd.h>
 
@@ -43,8 +43,8 @@ fs::path numbered(const fs::path& path, int n) {
   return result;
 }
 
-EditOutput::EditOutput(const std::string& input, const std::optional<std::string>& output,
-                       const std::optional<std::string>& format) {
+PictureOutput::PictureOutput(const fs::path& unnamed, const std::optional<std::string>& output,
+                             const std::optional<std::string>& format) {
   if (format) format_ = parse_format("x." + *format, "--format " + *format);
   if (output == "-") {
     if (::isatty(STDOUT_FILENO) == 1)
@@ -57,15 +57,13 @@ EditOutput::EditOutput(const std::string& input, const std::optional<std::string
     path_ = *output;
     if (!format && path_.has_extension()) format_ = parse_format(path_, "--output " + path_.string());
   } else {
-    const fs::path from = input == "-" ? fs::path("stdin") : fs::path(input);
-    path_ = from;
-    const std::string extension = format ? *format : "png";
-    path_.replace_filename(from.stem().string() + "-edited." + extension);
+    path_ = unnamed;
+    path_ += "." + format.value_or("png");
   }
   check_folder(path_);
 }
 
-std::string EditOutput::write(std::span<const std::byte> bytes) const {
+std::string PictureOutput::write(std::span<const std::byte> bytes) const {
   if (is_stdout()) {
     print(bytes);
     return "-";

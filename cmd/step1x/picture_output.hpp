@@ -1,4 +1,4 @@
-// Where the result of `edit` goes. Everything that can be known before the work is checked before the work.
+// Where the picture goes that a command makes. Everything that can be known before the work is checked before the work.
 #pragma once
 
 #include <cstddef>
@@ -11,13 +11,12 @@
 
 namespace step1x::cli {
 
-class EditOutput {
+class PictureOutput {
  public:
-  // output: -o's value; without one `<stem>-edited.png` beside the input (stdin-edited.png here for "-"), which never
-  // replaces a file. format: --format's value. Throws Error(usage) when the place cannot be written to or the format is
-  // unknown.
-  EditOutput(const std::string& input, const std::optional<std::string>& output,
-             const std::optional<std::string>& format);
+  // unnamed: the path without its extension where `output`, -o's value, is not given; then no file is ever replaced.
+  // format: --format's value. Throws Error(usage) when the place cannot be written to or the format is unknown.
+  PictureOutput(const std::filesystem::path& unnamed, const std::optional<std::string>& output,
+                const std::optional<std::string>& format);
 
   bool is_stdout() const { return path_.empty(); }
   image::Format format() const { return format_; }

@@ -1,4 +1,4 @@
-// The picture that `edit` gets: from a file or standard input to the sealed pixels that travel.
+// The picture that is edited: from a file or standard input to the sealed pixels that travel.
 #pragma once
 
 #include <string>

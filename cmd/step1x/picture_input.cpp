@@ -1,4 +1,4 @@
-#include "edit_picture.hpp"
+#include "picture_input.hpp"
 
 #include <unistd.h>
 

@@ -1,0 +1,72 @@
+#include "picture_job.hpp"
+
+#include "image/encode.hpp"
+#include "ipc/picture.hpp"
+#include "isolated.hpp"
+#include "job.hpp"
+#include "settings.hpp"
+#include "terminal.hpp"
+
+namespace step1x::cli {
+namespace {
+
+std::string record(const ipc::Json& request, const JobResult& result, const std::string& input, const std::string& path,
+                   const ipc::Json& client_timings) {
+  nlohmann::ordered_json out;
+  out["output"] = path;
+  if (!input.empty()) out["input"] = input;
+  for (const char* key : {"width", "height", "seed"}) out[key] = result.done[key];
+  for (const char* key : {"prompt", "negative_prompt", "size", "steps", "guidance", "model", "device"}) {
+    // What a generated picture is worked at follows from its width and height.
+    if (!input.empty() || std::string_view(key) != "size") out[key] = request[key];
+  }
+  out["timings"] = result.done.value("timings", ipc::Json::object());
+  for (const auto& [name, seconds] : client_timings.items()) out["timings"][name] = seconds;
+  out["worker"] = {{"pid", result.worker.pid},
+                   {"version", result.worker.version},
+                   {"build", result.worker.build},
+                   {"spawned", result.spawned}};
+  return out.dump(-1, ' ', false, ipc::Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+void check_standard_output(const PictureOutput& output, const Context& context) {
+  if (output.is_stdout() && context.json)
+    throw Error(ErrorCode::usage, "--json and --output -: both want standard output; choose one");
+}
+
+void PictureJob::note(const char* name) {
+  timings_[name] = std::chrono::duration<double>(Clock::now() - start_).count();
+}
+
+void PictureJob::run(const ipc::Json& request, int picture, const std::string& input, const PictureOutput& output) {
+  JobOptions job;
+  job.client = client_options(loaded_.settings, context_);
+  if (flags_.isolated) job.client = isolated(std::move(job.client));
+  job.client.timeout = loaded_.settings.timeout;
+  job.timeout = loaded_.settings.timeout;
+  job.verbose = context_.verbose;
+  Progress progress(Progress::choose(context_.quiet, flags_.progress_json));
+  const JobResult result = run_job(request, picture, job, progress);
+  progress.clear();
+
+  const auto encode = Clock::now();
+  const int width = result.done.at("width").get<int>();
+  const int height = result.done.at("height").get<int>();
+  const ipc::PictureView pixels(result.picture.get(), width, height);
+  const std::vector<std::byte> bytes = image::encode(pixels.pixels(), width, height, output.format());
+  const std::string path = output.write(bytes);
+  timings_["write"] = std::chrono::duration<double>(Clock::now() - encode).count();
+  note("all");
+  if (context_.json) {
+    print(record(request, result, input, path, timings_));
+  } else if (!output.is_stdout()) {
+    print(path + "\n");
+  }
+  if (context_.verbose) {
+    say(fmt::format("step1x: seed {}, {:.2f} s", request["seed"].get<std::int64_t>(), timings_["all"].get<double>()));
+  }
+}
+
+}  // namespace step1x::cli
