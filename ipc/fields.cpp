@@ -5,16 +5,12 @@
 #include "base/error.hpp"
 
 namespace step1x::ipc {
-namespace {
 
-// What the user sees of a wrong value: enough to recognise it.
 std::string shown(const Json& value) {
   std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
   constexpr std::size_t kShown = 60;
   return text.size() > kShown ? text.substr(0, kShown) + "..." : text;
 }
-
-}  // namespace
 
 bool Fields::has(const char* key) const {
   const auto found = body_.find(key);

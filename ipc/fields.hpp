@@ -10,6 +10,10 @@
 
 namespace step1x::ipc {
 
+// A received value as an error shows it to people: its JSON on one line, enough to recognise it, control characters
+// escaped.
+std::string shown(const Json& value);
+
 class Fields {
  public:
   explicit Fields(const Json& body) : body_(body) {}

@@ -30,7 +30,7 @@ std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number) {
   fields.integer("seed", 0, kMaxId);
   job->model = fields.text("model", kMaxPath);
   if (!job->model.starts_with('/') && !job->model.starts_with("fake:")) {
-    throw Error::format(ErrorCode::usage, "model: '{}' is not an absolute path", job->model);
+    throw Error::format(ErrorCode::usage, "model: {} is not an absolute path", ipc::shown(job->model));
   }
   fields.text("device", "auto", kMaxPath);
   job->visible_devices = fields.text("visible_devices", "", kMaxPath);
@@ -40,12 +40,12 @@ std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number) {
   fields.boolean("vae_tiling", false);
   const std::string priority = fields.text("priority", "interactive");
   if (priority != "interactive" && priority != "batch") {
-    throw Error::format(ErrorCode::usage, "priority: '{}' is neither interactive nor batch", priority);
+    throw Error::format(ErrorCode::usage, "priority: {} is neither interactive nor batch", ipc::shown(priority));
   }
   job->interactive = priority == "interactive";
   job->torch_dir = fields.text("torch_dir", "", kMaxPath);
   if (!job->torch_dir.empty() && !job->torch_dir.starts_with('/')) {
-    throw Error::format(ErrorCode::usage, "torch_dir: '{}' is not an absolute path", job->torch_dir);
+    throw Error::format(ErrorCode::usage, "torch_dir: {} is not an absolute path", ipc::shown(job->torch_dir));
   }
   job->launch_key =
       (job->model.starts_with("fake:") ? job->model : "") + '\n' + job->visible_devices + '\n' + job->torch_dir;

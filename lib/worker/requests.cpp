@@ -72,7 +72,7 @@ void Worker::handle(const std::shared_ptr<Session>& session, const std::string& 
       leave("asked to");
     });
   }
-  throw Error::format(ErrorCode::usage, "op: '{}' is not known to this worker", op.substr(0, 60));
+  throw Error::format(ErrorCode::usage, "op: {} is not known to this worker", ipc::shown(op));
 }
 
 void Worker::enqueue(const std::shared_ptr<Session>& session, ipc::Message message) {
@@ -127,7 +127,7 @@ void Worker::when_free(const std::shared_ptr<Session>& session, const ipc::Json&
                        std::function<void()> action) {
   const std::string mode = ipc::Fields(body).text("mode", "refuse");
   if (mode != "refuse" && mode != "wait" && mode != "force")
-    throw Error::format(ErrorCode::usage, "mode: '{}' is none of refuse, wait, force", mode.substr(0, 60));
+    throw Error::format(ErrorCode::usage, "mode: {} is none of refuse, wait, force", ipc::shown(mode));
   // Moving by itself ends by itself: nobody is refused for that.
   if (!busy() && slot_.free()) return action();
   if (mode == "refuse" && busy()) {

@@ -60,6 +60,14 @@ TEST_CASE("every member that is missing, of a wrong type or out of range is refu
   }
 }
 
+TEST_CASE("line breaks and zero bytes in a refused member do not break its one line") {
+  for (const char* member : {"model", "priority", "torch_dir"}) {
+    ipc::Json body = request();
+    body[member] = std::string("a\n\0b", 4);
+    CHECK_THROWS_WITH_AS(make(body), doctest::Contains("\"a\\n\\u0000b\" is n"), Error);
+  }
+}
+
 TEST_CASE("a picture of another size than the request says is refused") {
   ipc::Json body = request();
   body["width"] = 5;
