@@ -25,7 +25,7 @@ class Attempt {
       : client_(client), options_(options), deadline_(deadline), progress_(progress) {}
 
   ipc::Message run(const ipc::Json& request, int picture) {
-    client_.send(request, picture);
+    send(request, picture);
     for (;;) {
       wait();
       // What has come in completely; a frame in the middle waits for the next turn.
@@ -36,6 +36,16 @@ class Attempt {
   }
 
  private:
+  void send(const ipc::Json& request, int picture) {
+    try {
+      client_.send(request, picture);
+    } catch (const Error&) {
+      // It was leaving, and may have said so before it closed the connection.
+      while (const std::optional<ipc::Message> message = client_.receive()) handle(message->body);
+      throw;
+    }
+  }
+
   void wait() {
     std::array<pollfd, 2> entries{pollfd{client_.fd(), POLLIN, 0}, pollfd{signals_.fd(), POLLIN, 0}};
     ::poll(entries.data(), entries.size(), milliseconds_left());
