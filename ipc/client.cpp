@@ -5,6 +5,7 @@
 #include <sys/un.h>
 
 #include <cstring>
+#include <thread>
 
 #include "base/error.hpp"
 #include "base/process.hpp"
@@ -22,6 +23,11 @@ Error failed(const Directory& directory, const std::string& why) {
   return Error(ErrorCode::worker_failed,
                fmt::format("cannot connect to the worker in {}: {}", directory.path().string(), why));
 }
+
+// How often who waits for the spawn lock looks whether a worker answers by now.
+constexpr std::chrono::milliseconds kSpawnLockTurn{10};
+// A worker may leave between its start and our hello (a client of another protocol was faster); this often is a fault.
+constexpr int kSpawns = 5;
 
 // nullopt: nobody listens. Any other failure throws: where a sandbox forbids to connect, spawning would not help.
 std::optional<UniqueFd> connect_socket(const Directory& directory, Deadline deadline) {
@@ -100,6 +106,18 @@ Greeting greet(const Directory& directory, const ClientOptions& options, Deadlin
   }
 }
 
+// nullopt: somebody answers meanwhile. Not a blocking flock: the lock's holder may be stopped, or waiting for a worker
+// that does not leave, and --timeout holds here too.
+std::optional<Lock> spawn_lock(const Directory& directory, Deadline deadline) {
+  for (;;) {
+    if (auto lock = Lock::try_acquire(directory, kSpawnLockName)) return lock;
+    std::this_thread::sleep_for(kSpawnLockTurn);
+    if (connect_socket(directory, deadline)) return std::nullopt;
+    if (deadline && Clock::now() >= *deadline)
+      throw Error(ErrorCode::timeout, "another step1x is still starting the worker: timed out");
+  }
+}
+
 Deadline deadline_of(const ClientOptions& options) {
   if (options.timeout < Duration::zero()) return std::nullopt;
   return Clock::now() + options.timeout;
@@ -110,24 +128,28 @@ Deadline deadline_of(const ClientOptions& options) {
 Client Client::connect_or_spawn(const ClientOptions& options) {
   const Directory directory = Directory::open(options.directory);
   const Deadline deadline = deadline_of(options);
-  SpawnOptions spawn{options.worker_program, options.until_pid, options.temporary, deadline, options.notice};
+  SpawnOptions spawn{options.worker_program, options.until_pid,
+                     options.temporary,      deadline,
+                     options.notice,         [&] { return connect_socket(directory, deadline).has_value(); }};
   if (spawn.program.empty()) spawn.program = std::filesystem::path(program_directory()) / "step1xd";
-  bool spawned = false;
-  for (;;) {
+  for (int spawns = 0;;) {
     Greeting greeting = greet(directory, options, deadline);
     if (greeting.outcome == Greeting::Outcome::nobody) {
-      const Lock lock = Lock::acquire(directory, kSpawnLockName);
+      const std::optional<Lock> lock = spawn_lock(directory, deadline);
       // Who waited for the lock finds the worker that its holder has started.
       greeting = greet(directory, options, deadline);
-      if (greeting.outcome == Greeting::Outcome::nobody) {
+      if (lock && greeting.outcome == Greeting::Outcome::nobody) {
+        if (++spawns > kSpawns) {
+          throw Error::format(ErrorCode::worker_failed, "{} workers in a row have ended before they answered; see: {}",
+                              kSpawns, (directory.path() / kLogName).string());
+        }
         spawn_worker(directory, spawn);
-        spawned = true;
         greeting = greet(directory, options, deadline);
       }
     }
     if (greeting.outcome == Greeting::Outcome::connected) {
       Client client(std::move(*greeting.channel), {greeting.peer.pid, greeting.peer.version, greeting.peer.build});
-      client.spawned_ = spawned;
+      client.spawned_ = spawns > 0;
       return client;
     }
     if (deadline && Clock::now() >= *deadline) throw Error(ErrorCode::timeout, "no worker answered: timed out");

@@ -34,8 +34,14 @@ void make_directories(const fs::path& path) {
   fs::path made;
   for (const fs::path& part : path) {
     made /= part;
-    if (::mkdir(made.c_str(), 0700) != 0 && errno != EEXIST && !fs::is_directory(made))
-      throw failed(path, fmt::format("mkdir {}: {}", made.string(), errno_text()));
+    if (::mkdir(made.c_str(), 0700) == 0) {
+      ::chmod(made.c_str(), 0700);  // the umask may have taken away our own rights
+      continue;
+    }
+    const int error = errno;
+    std::error_code ignored;
+    if (error != EEXIST && !fs::is_directory(made, ignored))
+      throw failed(path, fmt::format("mkdir {}: {}", made.string(), errno_text(error)));
   }
 }
 
@@ -88,6 +94,13 @@ std::optional<Directory> Directory::open_existing(const Options& options) {
   if (::lstat(path.c_str(), &info) != 0 && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
   UniqueFd fd = open_checked(path);
   return Directory(std::move(path), std::move(fd));
+}
+
+UniqueFd Directory::open_file(const char* name, int flags) const {
+  UniqueFd fd(::openat(fd_.get(), name, flags | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  // Under a umask that takes away our own rights it would keep the next client out.
+  if (fd) ::fchmod(fd.get(), 0600);
+  return fd;
 }
 
 std::string Directory::via_fd(const char* name) const {

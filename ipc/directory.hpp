@@ -30,6 +30,8 @@ class Directory {
 
   const std::filesystem::path& path() const { return path_; }
   int fd() const { return fd_.get(); }
+  // Opens or makes a file in it, mode 0600 whatever the umask is. Empty with errno set when that fails.
+  UniqueFd open_file(const char* name, int flags) const;
   // A path of a file in it, at most 40 bytes long whatever the directory's own is: sun_path holds 107.
   std::string via_fd(const char* name) const;
 

@@ -17,7 +17,7 @@ Error failed(const Directory& directory, const char* name, const char* what) {
 }
 
 UniqueFd open_file(const Directory& directory, const char* name) {
-  UniqueFd fd(::openat(directory.fd(), name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  UniqueFd fd = directory.open_file(name, O_RDWR);
   if (!fd) throw failed(directory, name, "open");
   return fd;
 }

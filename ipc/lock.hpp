@@ -14,7 +14,7 @@ class Lock {
  public:
   // Waits. Throws Error(worker_failed) when the file cannot be opened or locked.
   static Lock acquire(const Directory& directory, const char* name);
-  // nullopt: somebody holds it.
+  // nullopt: somebody holds it. For who must do something else while waiting.
   static std::optional<Lock> try_acquire(const Directory& directory, const char* name);
 
   // Moves the descriptor up to `lowest` or above (as far as the limit allows). Descriptors close in order at exit: what

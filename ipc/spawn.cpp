@@ -6,8 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
-#include <csignal>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +17,12 @@
 
 namespace step1x::ipc {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A worker that leaves takes a few milliseconds: nobody is told of that.
+constexpr std::chrono::seconds kWorthANotice{1};
+constexpr std::chrono::milliseconds kLookForAnother{20};
 
 // The last lines that this start wrote to the log, joined to one.
 std::string log_tail(const UniqueFd& log, off_t from) {
@@ -62,7 +68,7 @@ void spawn_worker(const Directory& directory, const SpawnOptions& options) {
     return Error::format(ErrorCode::worker_failed, "the worker did not start: {} (log: {})", why,
                          (directory.path() / kLogName).string());
   };
-  UniqueFd log(::openat(directory.fd(), kLogName, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const UniqueFd log = directory.open_file(kLogName, O_RDWR | O_APPEND);
   if (!log) throw fail(fmt::format("cannot open its log: {}", errno_text()));
   const off_t log_start = ::lseek(log.get(), 0, SEEK_END);
   std::array<int, 2> ends{};
@@ -74,22 +80,31 @@ void spawn_worker(const Directory& directory, const SpawnOptions& options) {
 
   std::string said;
   std::array<char, 4096> buffer{};
+  const auto begin = Clock::now();
   bool waits = false;
-  while (wait_for(ready.get(), POLLIN, options.deadline)) {
+  bool noticed = false;
+  for (;;) {
+    // Only one that waits for the lock has to be looked after: any other says something or ends.
+    Deadline turn = waits ? Deadline(Clock::now() + kLookForAnother) : options.deadline;
+    if (turn && options.deadline) turn = std::min(*turn, *options.deadline);
+    if (!wait_for(ready.get(), POLLIN, turn)) {
+      if (options.deadline && Clock::now() >= *options.deadline) {
+        throw Error(ErrorCode::timeout, waits ? "the previous worker has not left yet: timed out"
+                                              : "the worker was not ready in time: timed out");
+      }
+      if (options.answered && options.answered()) return;
+      if (!noticed && options.notice && Clock::now() - begin > kWorthANotice) {
+        noticed = true;
+        options.notice("waiting for the previous worker to leave");
+      }
+      continue;
+    }
     const ssize_t count = ::read(ready.get(), buffer.data(), buffer.size());
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) break;
     said.append(buffer.data(), static_cast<std::size_t>(count));
     if (has_line(said, kReadyLine)) return;
-    if (!waits && has_line(said, kWaitingLine) && options.notice)
-      options.notice("waiting for the previous worker to leave");
     waits = waits || has_line(said, kWaitingLine);
-  }
-  if (options.deadline && std::chrono::steady_clock::now() >= *options.deadline) {
-    ::kill(pid, SIGKILL);
-    ::waitpid(pid, nullptr, 0);
-    throw Error(ErrorCode::timeout, waits ? "the previous worker has not left yet: timed out"
-                                          : "the worker was not ready in time: timed out");
   }
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {

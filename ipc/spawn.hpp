@@ -27,11 +27,15 @@ struct SpawnOptions {
   bool temporary = false;                          // see ClientOptions
   Deadline deadline;                               // for the wait for a worker that is still leaving
   std::function<void(const std::string&)> notice;  // see ClientOptions
+  // Asked now and then while the new worker waits for the lock: true when whoever holds it takes connections after all,
+  // as a worker does whose starter was killed before it was ready. May be empty.
+  std::function<bool()> answered;
 };
 
-// Returns when the worker answers on its socket. REQUIRES: the caller holds the spawn lock.
+// Returns when the worker answers on its socket, or another one does. REQUIRES: the caller holds the spawn lock.
 // Throws Error(worker_failed) with the cause: what the worker said, how it ended, the last lines of its log; or
-// Error(timeout).
+// Error(timeout). A worker that still waits for the lock then ends by itself, because nobody reads its pipe any more;
+// none is killed: it could be taking its first client at that moment.
 void spawn_worker(const Directory& directory, const SpawnOptions& options);
 
 }  // namespace step1x::ipc

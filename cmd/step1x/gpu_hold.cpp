@@ -6,8 +6,9 @@
 #include <memory>
 #include <vector>
 
+#include "ask.hpp"
+#include "base/error.hpp"
 #include "commands.hpp"
-#include "ipc/fields.hpp"
 #include "settings.hpp"
 
 extern char** environ;
@@ -42,11 +43,19 @@ pid_t start(const std::vector<std::string>& command) {
   return pid;
 }
 
+ipc::Client take_lease(const std::string& label, const Context& context) {
+  const ipc::ClientOptions options = client_options(load_settings(context).settings, context);
+  constexpr int kAttempts = 4;
+  for (int attempt = 1;; ++attempt) {
+    ipc::Client client = ipc::Client::connect_or_spawn(options);
+    if (ask(client, {{"op", "lease"}, {"label", label}})) return client;
+    if (attempt == kAttempts)
+      throw Error::format(ErrorCode::worker_failed, "{} workers in a row have left before they gave a lease", attempt);
+  }
+}
+
 ExitCode run_hold(const std::vector<std::string>& command, const Context& context) {
-  ipc::Client client = ipc::Client::connect_or_spawn(client_options(load_settings(context).settings, context));
-  client.send({{"op", "lease"}, {"label", command[0].substr(0, 200)}});
-  const std::optional<ipc::Message> answer = client.receive();
-  if (ipc::Fields(answer->body).text("event", "") == "error") throw_error_event(answer->body);
+  const ipc::Client client = take_lease(command[0].substr(0, 200), context);
   struct sigaction action{};
   action.sa_handler = pass_on;
   action.sa_flags = SA_RESTART;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <thread>
 
+#include "ask.hpp"
 #include "commands.hpp"
 #include "ipc/fields.hpp"
 #include "settings.hpp"
@@ -32,17 +33,18 @@ ipc::Json no_worker() {
           {"next", nullptr}};
 }
 
-ipc::Json ask(const ipc::ClientOptions& options) {
-  std::optional<ipc::Client> client = ipc::Client::connect(options);
-  if (!client) return no_worker();
-  client->send({{"op", "status"}});
+ipc::Json read_status(const ipc::ClientOptions& options) {
   const auto deadline = std::chrono::steady_clock::now() + options.timeout;
-  std::optional<ipc::Message> message = client->receive(deadline);
-  if (!message)
-    throw Error::format(ErrorCode::timeout, "worker {} does not answer; see: step1x worker log", client->worker().pid);
-  message->body.erase("event");
-  message->body.erase("id");
-  return std::move(message->body);
+  for (;;) {
+    std::optional<ipc::Client> client = ipc::Client::connect(options);
+    if (!client) return no_worker();
+    std::optional<ipc::Json> status = ask(*client, {{"op", "status"}}, deadline);
+    // It was just leaving: now there is none, or the next one.
+    if (!status) continue;
+    status->erase("event");
+    status->erase("id");
+    return std::move(*status);
+  }
 }
 
 // The keys that monitoring scripts of the Python server know come first.
@@ -86,7 +88,7 @@ ExitCode run_status(const StatusOptions& options, const Context& context) {
   ipc::ClientOptions client = client_options(load_settings(context).settings, context);
   client.timeout = std::chrono::seconds(10);
   for (;;) {
-    const ipc::Json status = ask(client);
+    const ipc::Json status = read_status(client);
     if (context.json) {
       // A line each when repeated, so that a reader can tell them apart.
       print(in_order(status).dump(options.watch ? -1 : 2) + "\n");

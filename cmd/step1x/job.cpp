@@ -39,13 +39,23 @@ class Attempt {
 
  private:
   ipc::Message follow(const ipc::Json& request, int picture) {
-    client_.send(request, picture);
+    send(request, picture);
     for (;;) {
       wait();
       // What has come in completely; a frame in the middle waits for the next turn.
       while (std::optional<ipc::Message> message = client_.receive(Clock::now())) {
         if (handle(message->body)) return std::move(*message);
       }
+    }
+  }
+
+  void send(const ipc::Json& request, int picture) {
+    try {
+      client_.send(request, picture);
+    } catch (const Error&) {
+      // It was leaving, and may have said so before it closed the connection.
+      while (const std::optional<ipc::Message> message = client_.receive()) handle(message->body);
+      throw;
     }
   }
 

@@ -1,24 +1,22 @@
 #include "move_request.hpp"
 
-#include "ipc/fields.hpp"
-#include "ipc/lock.hpp"
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "ask.hpp"
+#include "base/process.hpp"
 #include "settings.hpp"
 #include "terminal.hpp"
 
 namespace step1x::cli {
 namespace {
 
-// The end of the connection comes a moment before the worker's lock is free; who starts the next one must not meet the
-// old.
-void wait_for_end(ipc::Client& client, const ipc::ClientOptions& options) {
-  try {
-    while (client.receive()) {
-    }
-  } catch (const Error&) {
-    // That is the end.
-  }
-  if (const auto directory = ipc::Directory::open_existing(options.directory))
-    ipc::Lock::acquire(*directory, ipc::kWorkerLockName);
+// Of the process that listens, as the kernel knows it. Empty: it is gone, or not in our process namespace.
+UniqueFd worker_process(const ipc::Client& client) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(client.fd(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid <= 0) return {};
+  return open_pidfd(peer.pid);
 }
 
 }  // namespace
@@ -36,10 +34,13 @@ bool move_request(const char* op, const MoveMode& mode, const Context& context) 
     return false;
   }
   const char* how = mode.force ? "force" : mode.wait ? "wait" : "refuse";
-  client->send({{"op", op}, {"mode", how}});
-  const std::optional<ipc::Message> answer = client->receive();
-  if (ipc::Fields(answer->body).text("event", "") == "error") throw_error_event(answer->body);
-  if (std::string_view(op) == "shutdown") wait_for_end(*client, options);
+  const UniqueFd process = worker_process(*client);
+  // A worker that is leaving anyway does not answer; what was asked for comes with its end.
+  const std::optional<ipc::Json> answer = ask(*client, {{"op", op}, {"mode", how}});
+  const bool ends = std::string_view(op) == "shutdown" || !answer;
+  // The end of the process, not of the connection: only then is its lock free, and the next worker does not meet it.
+  // Not the lock itself: the next worker may have it already.
+  if (ends && process) ipc::wait_for(process.get(), POLLIN, std::nullopt);
   return true;
 }
 

@@ -1,5 +1,6 @@
 // step1xd: the worker. Started by a client (ipc/spawn.cpp), seldom by hand; see step1xd(8).
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -41,15 +42,23 @@ void tell(int ready_fd, const std::string& line) {
 void rotate_log(const ipc::Directory& directory) {
   const std::string old = std::string(ipc::kLogName) + ".1";
   ::renameat(directory.fd(), ipc::kLogName, directory.fd(), old.c_str());
-  const UniqueFd log(
-      ::openat(directory.fd(), ipc::kLogName, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const UniqueFd log = directory.open_file(ipc::kLogName, O_WRONLY | O_APPEND);
   if (log) ::dup2(log.get(), STDERR_FILENO);
 }
 
+// Waits for the lock as long as somebody reads the ready pipe: who started this worker may have found another one, or
+// have been killed.
 ipc::Lock take_lock(const ipc::Directory& directory, int ready_fd) {
+  constexpr int kTurn = 10;  // milliseconds
   if (auto lock = ipc::Lock::try_acquire(directory, ipc::kWorkerLockName)) return std::move(*lock);
+  if (ready_fd < 0) return ipc::Lock::acquire(directory, ipc::kWorkerLockName);
   tell(ready_fd, ipc::kWaitingLine);
-  return ipc::Lock::acquire(directory, ipc::kWorkerLockName);
+  for (;;) {
+    pollfd reader{ready_fd, 0, 0};
+    if (::poll(&reader, 1, kTurn) > 0)
+      throw Error(ErrorCode::worker_failed, "another worker has the lock, and nobody waits for this one any more");
+    if (auto lock = ipc::Lock::try_acquire(directory, ipc::kWorkerLockName)) return std::move(*lock);
+  }
 }
 
 void serve(Arguments& arguments) {

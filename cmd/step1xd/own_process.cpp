@@ -77,7 +77,11 @@ void reset_scheduling(bool is_private) {
                         nice);
   }
   const sched_param ordinary{};
-  ::sched_setscheduler(0, SCHED_OTHER, &ordinary);
+  if (::sched_setscheduler(0, SCHED_OTHER, &ordinary) != 0 && ::sched_getscheduler(0) == SCHED_IDLE && !is_private) {
+    throw Error(ErrorCode::worker_failed,
+                "the shared worker would run at idle priority (SCHED_IDLE) for everybody; start it from an ordinary "
+                "shell (step1x worker start), or use --isolated");
+  }
   cpu_set_t all;
   std::memset(&all, 0xff, sizeof all);
   ::sched_setaffinity(0, sizeof all, &all);
@@ -88,8 +92,10 @@ void reset_scheduling(bool is_private) {
 }  // namespace
 
 void own_process(bool is_private) {
-  // The client that waits for the worker may be gone when it says that it is ready.
+  // The client that started it may be dead before it hears `ready`, and a file may reach a size limit that the client
+  // had (a hard one stays): write() then says so, and that is no reason to end.
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);
   ::umask(077);
   reset_limits();
   reset_scheduling(is_private);

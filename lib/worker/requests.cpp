@@ -18,6 +18,11 @@ std::int64_t request_id(const ipc::Json& body) {
 }  // namespace
 
 void Worker::receive(const std::shared_ptr<Session>& session, ipc::Message message) {
+  if (leaving_) {
+    // Who has been greeted was told to start over when leaving began; to others the end of the connection says it.
+    if (!session->greeted) session->connection->close();
+    return;
+  }
   if (!session->greeted) return greet(*session, message.body);
   // It was told to wait for the end of this connection.
   if (session->other_protocol) return;

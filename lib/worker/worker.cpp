@@ -151,12 +151,14 @@ void Worker::leave(const std::string& reason) {
   server_.stop();
   timer_.cancel();
   signals_.cancel();
-  // Whoever still waits for a job connects to the next worker.
-  while (const auto job = queue_.pop()) {
-    if (const auto session = job->session.lock()) session->answer({{"event", "restart"}}, job->id);
+  // Whoever still waits for a job connects to the next worker; so does whose request comes too late to be read. To a
+  // client of another protocol the end of the connection says the same.
+  while (queue_.pop()) {
   }
-  if (slot_.job()) {
-    if (const auto session = slot_.job()->session.lock()) session->answer({{"event", "restart"}}, slot_.job()->id);
+  for (const auto& session : sessions_) {
+    if (!session->greeted || session->other_protocol) continue;
+    for (const auto& [id, job] : session->jobs) session->answer({{"event", "restart"}}, id);
+    if (session->jobs.empty()) session->answer({{"event", "restart"}}, 0);
   }
   slot_.end();
   // Who does not take its last words in this time does not get them.

@@ -1,4 +1,5 @@
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +18,17 @@ TEST_CASE("a missing directory is made for this user only, with its parents") {
   const Directory directory = Directory::open({path});
   CHECK(directory.path() == path);
   for (const fs::path& made : {path, path.parent_path()}) CHECK(fs::status(made).permissions() == fs::perms::owner_all);
+}
+
+TEST_CASE("a umask that takes everything away leaves directory and files to their owner") {
+  const test::TempDir temp;
+  const mode_t before = ::umask(0777);
+  const Directory directory = Directory::open({temp.path() / "a/b"});
+  CHECK(directory.open_file(kLogName, O_RDWR));
+  ::umask(before);
+  for (const fs::path& made : {temp.path() / "a", temp.path() / "a/b"})
+    CHECK(fs::status(made).permissions() == fs::perms::owner_all);
+  CHECK(fs::status(directory.path() / kLogName).permissions() == (fs::perms::owner_read | fs::perms::owner_write));
 }
 
 TEST_CASE("nothing is made when one only looks") {
