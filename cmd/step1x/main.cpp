@@ -1,8 +1,5 @@
 // step1x: the client. Parses the command line and runs one command; the one place where an error becomes a line and an
 // exit code.
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "base/process.hpp"
 #include "commands.hpp"
 #include "signals.hpp"
@@ -11,15 +8,6 @@
 using namespace step1x;
 
 namespace {
-
-// Were one of 0-2 closed, the next file opened would become standard output or error.
-void fill_standard_descriptors() {
-  int fd = 0;
-  do {
-    fd = ::open("/dev/null", O_RDWR);
-  } while (fd >= 0 && fd <= STDERR_FILENO);
-  if (fd >= 0) ::close(fd);
-}
 
 ExitCode report(const cli::Context& context, ErrorCode code, const std::string& message) {
   cli::say_error(message);

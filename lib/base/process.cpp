@@ -76,6 +76,14 @@ pid_t spawn_process(const SpawnSpec& spec) {
   return pid;
 }
 
+void fill_standard_descriptors() {
+  int fd = 0;
+  do {
+    fd = ::open("/dev/null", O_RDWR);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) ::close(fd);
+}
+
 // By system call: glibc 2.36 declares its functions for these two without extern "C".
 UniqueFd open_pidfd(pid_t pid) {
   return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));

@@ -24,6 +24,10 @@ struct SpawnSpec {
 // child.
 pid_t spawn_process(const SpawnSpec& spec);
 
+// Opens /dev/null on those of descriptors 0-2 that are closed: the next file opened would become standard output or
+// error. The first thing in main.
+void fill_standard_descriptors();
+
 // A descriptor that becomes readable when the process ends, and never means another process, as a reused pid would.
 // Empty with errno set: there is none.
 UniqueFd open_pidfd(pid_t pid);

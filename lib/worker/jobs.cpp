@@ -49,7 +49,9 @@ void Worker::job_ended(const std::shared_ptr<Job>& job, ipc::Message message) {
     ++statistics_.cancelled;
   } else {
     ++statistics_.failed;
-    log::error("job {}: {}", job->number, message.body.value("message", "failed"));
+    log::error("job {} failed: {}", job->number, message.body.value("code", ""));
+    // The message may name files of the user's.
+    log::debug("job {}: {}", job->number, message.body.value("message", ""));
   }
   if (const auto session = job->session.lock()) session->answer(message.body, job->id, std::move(message.fd));
   forget(*job);

@@ -3,7 +3,9 @@
 import os
 import random
 import re
+import resource
 import signal
+import socket
 import time
 
 import harness
@@ -83,7 +85,7 @@ class OneWorker(harness.Case):
         """The next client has started another one by then."""
         tree = Tree(self.dir / "tree", ["step1x"])
         tree.script("step1xd", f"""#!/bin/sh
-            if mkdir {self.dir}/first 2>/dev/null; then while [ ! -e {self.dir}/go ]; do sleep 0.01; done; fi
+            if mkdir {self.dir}/first 2>/dev/null; then while [ -d {self.dir}/first -a ! -e {self.dir}/go ]; do sleep 0.01; done; fi
             exec {harness.STEP1XD} "$@"
             """)
         first, = Crowd(self, [[tree.step1x, "worker", "start"]]).go().processes
@@ -135,6 +137,29 @@ class OneWorker(harness.Case):
         served = self.served()
         for (first, begin), (second, end) in zip(served[::2], served[1::2]):
             self.assertEqual((begin, end, first), ("serves", "ended", second), served)
+
+    def test_clients_meet_a_full_backlog(self):
+        """connect() then fails with EAGAIN after a while, or reports a success that is none: the client tries again."""
+        pid = int(self.run_step1x("worker", "start", check=0).stdout)
+        os.kill(pid, signal.SIGSTOP)
+        filling = []
+        self.addCleanup(lambda: [one.close() for one in filling])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+        try:
+            while True:
+                one = socket.socket(socket.AF_UNIX)
+                filling.append(one)
+                one.setblocking(False)
+                one.connect(str(self.runtime / "worker.sock"))
+        except BlockingIOError:
+            pass
+        crowd = Crowd(self, [[harness.STEP1X, "worker", "start"]] * 20).go()
+        time.sleep(1.5)  # longer than one connect() waits
+        for one in filling:
+            one.close()
+        os.kill(pid, signal.SIGCONT)
+        for code, out, err in crowd.results():
+            self.assertEqual((code, out, err), (0, f"{pid}\n", ""))
 
     def test_a_worker_that_leaves_by_its_timer_is_replaced_without_a_word(self):
         env = self.env(GPU_IDLE_TIMEOUT="0", STEP1X_HOST_TIMEOUT="0", STEP1X_EXIT_TIMEOUT="0")

@@ -37,7 +37,7 @@ class Held(harness.Case):
         self.returns(["bash", "-c", '"$STEP1X" worker start |& cat'])
 
     def test_process_substitution(self):
-        self.returns(["bash", "-c", 'read -r pid < <("$STEP1X" worker start); echo "$pid"; wait'])
+        self.returns(["bash", "-c", 'cat < <("$STEP1X" worker start)'])
 
     def test_check_output(self):
         script = "import os, subprocess; print(subprocess.check_output([os.environ['STEP1X'], 'worker', 'start'], text=True, stderr=subprocess.STDOUT))"

@@ -34,7 +34,7 @@ def signals(bits):
     return {number for number in range(1, 65) if int(bits, 16) >> (number - 1) & 1} - {32, 33}
 
 
-class Places(harness.Case):
+class AtHome(harness.Case):
     """Without STEP1X_RUNTIME_DIR: an empty directory lies over the home of this user while a command runs."""
 
     def setUp(self):
@@ -44,8 +44,22 @@ class Places(harness.Case):
 
     def worker_pids(self):
         """Those that live in this test's home: any other worker of this user has the same path in its arguments."""
-        return [pid for pid in super().worker_pids() if pathlib.Path(f"/proc/{pid}/root{self.home.real}").samefile(self.home.path)]
+        return [pid for pid in super().worker_pids() if self.lives_here(pid)]
 
+    def lives_here(self, pid):
+        try:
+            return pathlib.Path(f"/proc/{pid}/root{self.home.real}").samefile(self.home.path)
+        except OSError:
+            return False
+
+    def start(self, environment):
+        command, env = environment
+        done = subprocess.run(self.home.command(*command), env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=harness.HANG, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return int(done.stdout.split()[-1])
+
+
+class Places(AtHome):
     def environments(self):
         step1x = shlex.quote(harness.STEP1X)
         start = f"exec {step1x} worker start"
@@ -64,12 +78,6 @@ class Places(harness.Case):
             "a umask that takes everything": (sh(f"umask 777; {start}"), ordinary),
             "other devices and hub": (sh(start), {**ordinary, "CUDA_VISIBLE_DEVICES": "3", "HF_HOME": "/nowhere", "HF_TOKEN": "secret", "HF_HUB_OFFLINE": "1", "LD_LIBRARY_PATH": "/nowhere"}),
         }
-
-    def start(self, environment):
-        command, env = environment
-        done = subprocess.run(self.home.command(*command), env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=harness.HANG, check=False)
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-        return int(done.stdout.split()[-1])
 
     def test_every_environment_finds_the_worker_that_any_other_started(self):
         environments = self.environments()
@@ -153,6 +161,31 @@ class Born(harness.Case):
         self.assertEqual(subprocess.run(["sh", "-c", script], env=self.env(), timeout=harness.HANG, check=False).returncode in (0, 1), True)
         pid, = self.worker_pids()
         self.assertEqual([os.readlink(f"/proc/{pid}/fd/{fd}") for fd in (0, 1, 2)], ["/dev/null", "/dev/null", str(self.runtime / "worker.log")])
+
+
+    def test_started_by_hand_with_standard_descriptors_closed(self):
+        worker = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", harness.STEP1XD, "--directory", self.runtime])
+        harness.eventually((self.runtime / "worker.sock").exists, what="it listens")
+        self.run_step1x(*self.edit_arguments(self.dir / "a.png"), check=0)
+        self.assertEqual([os.readlink(f"/proc/{worker.pid}/fd/{fd}") for fd in (0, 1, 2)], ["/dev/null"] * 3)
+        self.run_step1x("worker", "stop", check=0)
+        self.assertEqual(worker.wait(harness.HANG), 0)
+        self.assertEqual((self.runtime / "worker.lock").read_bytes(), b"")
+
+
+class Slurm(AtHome):
+    def test_a_job_has_a_worker_of_its_own_that_ends_with_it(self):
+        shared = self.start((["sh", "-c", f"exec {harness.STEP1X} worker start"], {}))
+        daemon = self.dir / "slurmstepd"
+        daemon.write_text('#!/bin/sh\nsh -c "$1"\nexit $?\n')
+        daemon.chmod(0o755)
+        job = f"for i in 1 2; do {harness.STEP1X} worker start; done"
+        done = subprocess.run(self.home.command(daemon, job), env={"SLURM_JOB_ID": "4711", "PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=harness.HANG, check=True)
+        first, second = done.stdout.split()
+        self.assertEqual((first, done.stderr), (second, ""))
+        self.assertNotEqual(int(first), shared)
+        harness.eventually(lambda: self.worker_pids() == [shared], what="only the shared worker is left")
+        self.assertFalse((self.home.path / ".local/state/step1x" / socket.gethostname() / "job-4711").exists())
 
 
 class Ordinary(harness.Case):

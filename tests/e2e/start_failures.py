@@ -155,6 +155,17 @@ class Directory(Case):
         (self.runtime / "worker.sock").write_text("no socket")
         self.works()
 
+    def test_a_socket_that_may_not_be_connected_to_is_not_replaced(self):
+        """Where a sandbox forbids to connect there may well be a worker."""
+        person.need_root(self)
+        for path in (self.dir, self.runtime):
+            person.give(path)
+        os.mknod(self.runtime / "worker.sock", 0o140600)
+        inode = (self.runtime / "worker.sock").stat().st_ino
+        self.all_fail("cannot connect to the worker", "Permission denied", prefix=person.stranger(self))
+        self.assertEqual((self.runtime / "worker.sock").stat().st_ino, inode)
+        self.assertFalse((self.runtime / "worker.log").exists())
+
     def test_the_log_cannot_be_written(self):
         person.need_root(self)
         for path in (self.dir, self.runtime):
@@ -230,15 +241,35 @@ class Timeout(Case):
             self.assertEqual(code, 75, err)
             self.assertRegex(err, r"\Astep1x: [^\n]+timed out\n\Z")
         self.assertLess(time.monotonic() - begin, 60)
-        for pid in harness.processes("sleep"):
-            if b"300" in harness.command_line(pid) and os.path.realpath(f"/proc/{pid}/fd/2") == str(self.runtime / "worker.log"):
-                os.kill(pid, signal.SIGKILL)
+        # Those that were not ready live on: they could be taking their first client.
+        harness.eventually(lambda: not self.kill_sleepers(), what="no sleeper is left")
+
+    def kill_sleepers(self):
+        pids = self.sleepers()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        return pids
+
+    def test_a_starter_that_waits_can_be_interrupted(self):
+        tree = Tree(self.dir / "tree")
+        tree.script("step1xd", "#!/bin/sh\nexec sleep 300\n")
+        starter = Crowd(self, [[tree.step1x, *self.edit_arguments(self.dir / "a.png")]]).go()
+        sleeper = self.sleeper()
+        starter.processes[0].send_signal(signal.SIGINT)
+        self.assertEqual(starter.results()[0][0], 130)
+        os.kill(sleeper, signal.SIGKILL)
+
+    def sleepers(self):
+        return [pid for pid in harness.processes("sleep") if os.path.realpath(f"/proc/{pid}/fd/2") == str(self.runtime / "worker.log")]
+
+    def sleeper(self):
+        return harness.eventually(self.sleepers, what="the worker that does nothing")[0]
 
     def test_a_stopped_starter_holds_up_nobody_for_longer_than_timeout_says(self):
         tree = Tree(self.dir / "tree")
         tree.script("step1xd", "#!/bin/sh\nexec sleep 300\n")
         starter = Crowd(self, [[tree.step1x, "worker", "start"]]).go()
-        sleeper, = harness.eventually(lambda: [pid for pid in harness.processes("sleep") if os.path.realpath(f"/proc/{pid}/fd/2") == str(self.runtime / "worker.log")], what="the worker that does nothing")
+        sleeper = self.sleeper()
         starter.processes[0].send_signal(signal.SIGSTOP)
         (code, _, err), = Crowd(self, [[harness.STEP1X, *self.edit_arguments(self.dir / "a.png"), "--timeout", "1s"]]).results()
         self.assertEqual((code, err), (75, "step1x: another step1x is still starting the worker: timed out\n"))

@@ -119,7 +119,7 @@ class AnotherProtocol(Skew):
                 self.one(worker, "worker", "stop")
 
     def test_a_lease_is_work_too(self):
-        hold = Crowd(self, [[step1x("this"), "gpu", "hold", "--", "sh", "-c", f"touch {self.dir}/held; while [ ! -e {self.dir}/go ]; do sleep 0.01; done"]]).go()
+        hold = Crowd(self, [[step1x("this"), "gpu", "hold", "--", "sh", "-c", f"touch {self.dir}/held; while [ -e {self.dir}/held -a ! -e {self.dir}/go ]; do sleep 0.01; done"]]).go()
         harness.eventually((self.dir / "held").exists, what="the lease")
         pid, = self.worker_pids()
         _, err = self.one("protocol", *self.edit_arguments(self.dir / "a.png"), "--timeout", "500ms", "-q", code=75)
