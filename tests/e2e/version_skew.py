@@ -96,9 +96,9 @@ class AnotherProtocol(Skew):
             with self.subTest(worker=worker, client=client):
                 pid = self.start(worker)
                 busy = self.job(worker, "busy")
-                out, err = self.one(client, *self.edit_arguments(self.dir / "next.png"))
+                out, err = self.one(client, *self.edit_arguments(self.dir / "next.png"), "-v")
                 self.assertEqual(out, f"{self.dir}/next.png\n")
-                self.assertRegex(err, rf"\Astep1x: waiting for worker {pid} [^\n]*{re.escape(self.build_id(worker))}[^\n]*\n\Z")
+                self.assertRegex(err, rf"\Astep1x: waiting for worker {pid} [^\n]*{re.escape(self.build_id(worker))}[^\n]*\n")
                 self.finished(busy)
                 self.left_in_good_order(pid)
                 self.one(client, "worker", "stop")
