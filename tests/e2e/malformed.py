@@ -7,6 +7,7 @@ import resource
 import socket
 import statistics
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -316,6 +317,28 @@ class Worker(harness.Case):
         self.assertEqual(self.worker_pids(), [])
         for connection in stalled[25:]:
             connection.close()
+
+    def test_who_sends_without_pause_does_not_hold_up_the_others(self):
+        """One process of its own floods the worker with requests that have no answer."""
+        flood = (f"import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.connect({str(self.runtime / 'worker.sock')!r})\n"
+                 f"s.sendall({harness.frame(HELLO)!r})\ns.recv(1 << 16)\nprint('ready', flush=True)\n"
+                 f"while True: s.sendall({harness.frame({'op': 'cancel', 'id': 1})!r} * 4000)")
+        process = subprocess.Popen([sys.executable, "-c", flood], stdout=subprocess.PIPE)
+        try:
+            self.assertEqual(process.stdout.readline(), b"ready\n")
+            times = []
+            with self.connect() as live:
+                for _ in range(100):
+                    start = time.monotonic()
+                    live.send({"op": "ping"})
+                    live.until("pong")
+                    times.append(time.monotonic() - start)
+        finally:
+            process.kill()
+            process.communicate()
+        print(f"beside a flood a ping takes {1000 * statistics.median(times):.1f} ms, at most {1000 * max(times):.1f} ms", file=sys.stderr)
+        self.assertLess(statistics.median(times), 1)
+        self.as_before()
 
     def test_who_asks_and_never_reads_is_disconnected_before_it_costs_much(self):
         with self.connect() as connection:
