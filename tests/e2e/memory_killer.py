@@ -115,12 +115,14 @@ class MemoryKiller(harness.Case):
         """The worker is smaller than its engine, so the killer takes it last; here its death stands for that."""
         client = self.start_step1x(*self.edit_arguments(self.out, fake="step=300ms"), preexec_fn=self.group.enter)
         harness.eventually(lambda: self.worker_pids() and self.status()["state"] == "Working", what="the job runs")
-        [worker] = self.worker_pids()
+        [worker], [engine] = self.worker_pids(), self.engine_pids()
+        os.kill(engine, signal.SIGSTOP)  # the job waits
         # The killer has somebody to take meanwhile, so that the machine's count of its kills goes up.
         hog = subprocess.Popen([sys.executable, "-c", "x = []\nwhile True: x.append(bytearray(b'x' * (8 << 20)))"],
                                preexec_fn=lambda: (self.group.enter(), pathlib.Path("/proc/self/oom_score_adj").write_text("1000")))
         self.assertEqual(hog.wait(harness.HANG), -signal.SIGKILL)
         os.kill(worker, signal.SIGKILL)
+        os.kill(engine, signal.SIGCONT)
         _, error = client.communicate(timeout=harness.HANG)
         self.assertEqual((client.returncode, error),
                          (0, f"step1x: worker {worker} died in the middle of the job; the kernel's memory killer has been at work: there was too little memory; trying once more\n"))
