@@ -15,6 +15,8 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr std::size_t kMaxQueued = 4 << 20;
+// Then the other connections have their turn, however fast more comes in.
+constexpr int kFramesATurn = 16;
 
 }  // namespace
 
@@ -39,8 +41,14 @@ Connection::Connection(asio::io_context& io, UniqueFd socket, Handlers handlers,
 
 asio::awaitable<void> Connection::read_all() {
   const auto self = shared_from_this();
+  int frames = 0;
   try {
     while (!closed_) {
+      if (frames == kFramesATurn) {
+        frames = 0;
+        co_await asio::post(socket_.get_executor(), asio::use_awaitable);
+        continue;
+      }
       Message message;
       const ReadState state = read_some(socket_.native_handle(), reader_, message);
       if (state == ReadState::end) break;
@@ -48,9 +56,11 @@ asio::awaitable<void> Connection::read_all() {
         boost::system::error_code problem;
         co_await socket_.async_wait(asio::socket_base::wait_read, asio::redirect_error(asio::use_awaitable, problem));
         if (problem) break;
+        frames = 0;
         continue;
       }
       if (state == ReadState::frame) {
+        ++frames;
         ++frames_read_;
         handlers_.on_message(std::move(message));
       }

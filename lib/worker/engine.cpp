@@ -127,10 +127,11 @@ void Engine::read_log() {
   });
 }
 
-// False at the end of the log.
+// What there is of the log, as far as one turn of the loop goes. False at its end.
 bool Engine::drain_log() {
+  constexpr int kReadsATurn = 16;
   std::array<char, 4096> buffer;
-  for (;;) {
+  for (int i = 0; i < kReadsATurn; ++i) {
     const ssize_t count = ::read(log_.native_handle(), buffer.data(), buffer.size());
     if (count <= 0) return count < 0 && (errno == EAGAIN || errno == EINTR);
     for (const char c : std::span(buffer).first(static_cast<std::size_t>(count))) {
@@ -138,6 +139,7 @@ bool Engine::drain_log() {
       if (c == '\n' && !log_line_.empty()) log::info("engine {}: {}", pid_, std::exchange(log_line_, {}));
     }
   }
+  return true;
 }
 
 // Both the last message and the exit status are in: what the engine sent just before it died has been handled.

@@ -1,5 +1,6 @@
 // What becomes of a job once an engine has it: progress, result, failure, and the one retry.
 #include <boost/asio/post.hpp>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/log.hpp"
@@ -68,6 +69,7 @@ void Worker::job_died(std::shared_ptr<Job> job, const std::string& how) {
   constexpr int kAttempts = 2;
   if (job->attempts < kAttempts) {
     session->answer({{"event", "retry"}, {"reason", "the engine " + how}}, job->id);
+    job->announced = -1;
     queue_.push_front(std::move(job));
     return boost::asio::post(io_, [this] { update(); });
   }
@@ -88,13 +90,20 @@ void Worker::moved(Location from, Location to) {
   quiet_since_ = boot_now();
 }
 
-// Tells those who wait how many are before them, the running job included.
+// Tells those who wait how many are before them, the running job included, when that has changed: once after however
+// many changes, or a long queue that comes or goes would cost its length squared.
 void Worker::announce_positions() {
-  std::size_t before = slot_.job() ? 1 : 0;
-  for (const auto& job : queue_.jobs()) {
-    if (const auto session = job->session.lock()) session->progress({{"event", "queued"}, {"position", before}}, *job);
-    ++before;
-  }
+  if (std::exchange(announcing_, true)) return;
+  boost::asio::post(io_, [this] {
+    announcing_ = false;
+    int before = slot_.job() ? 1 : 0;
+    for (const auto& job : queue_.jobs()) {
+      const auto session = job->session.lock();
+      if (session && std::exchange(job->announced, before) != before)
+        session->progress({{"event", "queued"}, {"position", before}}, *job);
+      ++before;
+    }
+  });
 }
 
 }  // namespace step1x::worker

@@ -103,6 +103,7 @@ class Worker {
   std::list<std::function<void()>> when_idle_;
   // Called once the slot has settled after an offload or a release that somebody waits for.
   std::list<std::function<bool()>> when_settled_;
+  bool announcing_ = false;  // of positions in the queue
   bool leaving_ = false;
   bool unreachable_ = false;  // the socket's file is gone or another's: nobody new can come
 };

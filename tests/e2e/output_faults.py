@@ -27,7 +27,7 @@ class Case(harness.Case):
     def entries(self):
         return sorted(file.name for file in self.results.iterdir())
 
-    def fail(self, fault):
+    def with_fault(self, fault):
         env = self.env(LD_PRELOAD=str(SHIM), STEP1X_TEST_FAULT=fault, STEP1X_TEST_FAULT_UNDER=str(self.results))
         return self.run_step1x(*self.edit_arguments(self.out), env=env)
 
@@ -47,7 +47,7 @@ class Faults(Case):
                 self.out.unlink(missing_ok=True)
                 if over_existing:
                     self.out.write_bytes(OLD)
-                done = self.fail(fault)
+                done = self.with_fault(fault)
                 left = self.entries()
                 self.assertIn(left, (["out.png"],) if over_existing or done.returncode == 0 else ([], ["out.png"]))
                 content = self.out.read_bytes() if left else OLD
@@ -87,13 +87,13 @@ class Faults(Case):
         for kind in ("open", "write", "fsync", "linkat", "rename", "close"):
             with self.subTest(kind=kind):
                 self.out.write_bytes(OLD)
-                done = self.fail(f"{kind}:1:INT")
+                done = self.with_fault(f"{kind}:1:INT")
                 self.assertEqual((done.returncode, done.stdout), (130, ""))
                 self.assertEqual(self.entries(), ["out.png"])
                 self.assertIn(self.out.read_bytes(), (OLD, self.new))
 
     def test_short_writes_are_no_fault(self):
-        done = self.fail("write:1:SHORT:forever")
+        done = self.with_fault("write:1:SHORT:forever")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertEqual(self.out.read_bytes(), self.new)
 

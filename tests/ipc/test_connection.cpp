@@ -137,6 +137,27 @@ TEST_CASE("an exception of any kind in a handler ends that connection and not th
   CHECK(scene.why == "what nobody thought of");
 }
 
+TEST_CASE("who sends without pause does not keep the others from their turn") {
+  Scene scene;
+  scene.settle();
+  std::array<int, 2> ends{};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+  Channel flood{UniqueFd(ends[1])};
+  int flooded = 0;
+  Connection::start(scene.io, UniqueFd(ends[0]), {[&](const Message&) { ++flooded; }, [](const std::string&) {}});
+  scene.settle();
+  const std::string ping = encode_frame({{"op", "ping"}});
+  int sent = 0;
+  while (::send(flood.fd(), ping.data(), ping.size(), MSG_DONTWAIT) == static_cast<ssize_t>(ping.size())) ++sent;
+  REQUIRE(sent > 100);
+  REQUIRE(scene.far->send({{"op", "ping"}}));
+  scene.io.restart();
+  while (scene.received.empty()) scene.io.poll_one();
+  CHECK(flooded < sent / 2);
+  scene.settle();
+  CHECK(flooded == sent);
+}
+
 TEST_CASE("a frame that drips in byte by byte is not waited for longer than one that stops") {
   Scene scene;
   const std::string frame = encode_frame({{"op", "ping"}, {"p", std::string(10'000, 'x')}});
