@@ -95,7 +95,9 @@ class Case(unittest.TestCase):
 
     def worker_pids(self):
         """Every worker of this directory, from /proc: what is really there, not what a worker says."""
-        return [pid for pid in processes("step1xd") if str(self.runtime).encode() in command_line(pid)]
+        found = {pid for pid in processes("step1xd") if str(self.runtime).encode() in command_line(pid)}
+        # The child of a worker is an engine that has not replaced its program yet.
+        return [pid for pid in found if parent(pid) not in found]
 
     def engine_pids(self):
         workers = set(self.worker_pids())
