@@ -4,8 +4,10 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cstring>
 #include <thread>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/process.hpp"
@@ -89,17 +91,20 @@ Greeting greet(const Directory& directory, const ClientOptions& options, Deadlin
   }
   const Peer peer = read_hello(message.body, "event");
   if (peer.protocol == kProtocol) return {Greeting::Outcome::connected, std::move(channel), peer};
-  if (!peer.leaving && options.notice) {
-    options.notice(fmt::format("waiting for worker {} (build {}, protocol {}) to finish {} jobs", peer.pid, peer.build,
-                               peer.protocol, peer.jobs));
-  }
-  // It says nothing more; the end of the connection is the news.
+  // It says nothing more; the end of the connection is the news. A short wait is none.
+  const auto notice_at = Clock::now() + std::chrono::seconds(1);
+  bool noticed = peer.leaving || !options.notice;
   for (;;) {
-    switch (channel.receive(message, deadline)) {
+    const Deadline turn = noticed ? deadline : Deadline(deadline ? std::min(*deadline, notice_at) : notice_at);
+    switch (channel.receive(message, turn)) {
       case Channel::Result::end:
         return {Greeting::Outcome::left, std::nullopt, {}};
       case Channel::Result::timed_out:
-        throw in_the_way(peer);
+        if (deadline && Clock::now() >= *deadline) throw in_the_way(peer);
+        if (std::exchange(noticed, true)) break;
+        options.notice(fmt::format("waiting for worker {} (build {}, protocol {}) to finish {} jobs", peer.pid,
+                                   peer.build, peer.protocol, peer.jobs));
+        break;
       case Channel::Result::message:
         break;
     }

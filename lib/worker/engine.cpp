@@ -110,7 +110,8 @@ void Engine::watch_process() {
       stream_descriptor::wait_read, [self = shared_from_this()](const boost::system::error_code& problem) {
         if (problem) return;
         int status = 0;
-        ::waitpid(self->pid_, &status, 0);
+        // Not yet: Asio may report a new descriptor ready for an event of an older one with the same number.
+        if (::waitpid(self->pid_, &status, WNOHANG) == 0) return self->watch_process();
         self->how_ = describe_exit(status);
         if (WIFSIGNALED(status) && memory_kills() > self->memory_kills_before_) {
           self->how_ += ", and the kernel's memory killer has been at work: there was too little memory";

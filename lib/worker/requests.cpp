@@ -26,6 +26,7 @@ void Worker::receive(const std::shared_ptr<Session>& session, ipc::Message messa
   if (!session->greeted) return greet(*session, message.body);
   // It was told to wait for the end of this connection.
   if (session->other_protocol) return;
+  session->asked = true;
   std::int64_t id = 0;
   try {
     id = request_id(message.body);
@@ -41,8 +42,9 @@ void Worker::greet(Session& session, const ipc::Json& body) {
   session.peer = ipc::read_hello(body, "op");
   session.greeted = true;
   session.other_protocol = session.peer.protocol != ipc::kProtocol;
-  // Somebody of the same protocol who is connected may be about to send a job; only who is busy holds the worker back.
-  const bool leaves = session.other_protocol && !busy();
+  session.greeted_at = boot_now();
+  greeted_one_ = greeted_one_ || !session.other_protocol;
+  const bool leaves = session.other_protocol && !busy() && courtesy() == Duration::zero();
   ipc::Json answer = ipc::hello("event");
   answer["capabilities"] = {"edit", "generate", "cancel", "status", "offload", "release", "lease", "ping", "shutdown"};
   answer["jobs"] = queue_.size() + (slot_.job() ? 1 : 0);
@@ -50,7 +52,9 @@ void Worker::greet(Session& session, const ipc::Json& body) {
   session.connection->send(answer);
   if (session.other_protocol)
     log::info("client {} (build {}) speaks protocol {}", session.peer.pid, session.peer.build, session.peer.protocol);
-  if (leaves) leave("a client of another protocol has come");
+  if (leaves) return leave("a client of another protocol has come");
+  // It may have to leave later without anything else happening.
+  if (session.other_protocol) update();
 }
 
 void Worker::handle(const std::shared_ptr<Session>& session, const std::string& op, ipc::Message message) {

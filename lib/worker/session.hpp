@@ -27,6 +27,8 @@ class Session {
   std::shared_ptr<ipc::Connection> connection;
   bool greeted = false;
   bool other_protocol = false;  // greeted, and waits for the worker to leave
+  bool asked = false;           // for anything, since it was greeted
+  Duration greeted_at{0};       // boot_now()
   bool watches_only = true;     // has asked for nothing but `status` and `ping`: its presence keeps nothing alive
   bool leased = false;
   std::string label;

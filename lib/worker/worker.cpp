@@ -1,5 +1,6 @@
 #include "worker/worker.hpp"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -49,8 +50,11 @@ void Worker::leave_with_process(pid_t pid) {
   if (!fd) return asio::post(io_, [this] { leave("the process it was started for is gone"); });
   auto process = std::make_shared<asio::posix::stream_descriptor>(io_, fd.release());
   process->async_wait(asio::posix::stream_descriptor::wait_read,
-                      [this, process](const boost::system::error_code& problem) {
+                      [this, process, pid](const boost::system::error_code& problem) {
                         if (problem) return;
+                        // See Engine::watch_process().
+                        pollfd ended{process->native_handle(), POLLIN, 0};
+                        if (::poll(&ended, 1, 0) == 0) return leave_with_process(pid);
                         cancel_all();
                         leave("the process it was started for has ended");
                       });
@@ -85,6 +89,20 @@ bool Worker::busy() const {
          std::any_of(sessions_.begin(), sessions_.end(), [](const auto& s) { return s->leased; });
 }
 
+// How long it still waits for clients of its own protocol that have come but not yet asked for anything, the one that
+// started it included. Without that, clients of two protocols that come together would take each other's worker away
+// before anybody has got anything. 0: for nobody.
+Duration Worker::courtesy() const {
+  constexpr std::chrono::seconds kCourtesy{2};
+  std::optional<Duration> until;
+  if (!greeted_one_) until = started_at_ + kCourtesy;
+  for (const auto& session : sessions_) {
+    if (session->greeted && !session->other_protocol && !session->asked)
+      until = std::max(until.value_or(Duration::zero()), session->greeted_at + kCourtesy);
+  }
+  return until ? std::max(Duration::zero(), *until - boot_now()) : Duration::zero();
+}
+
 Situation Worker::situation() const {
   const Duration now = boot_now();
   Situation result;
@@ -111,7 +129,11 @@ void Worker::update() {
   }
   const bool unwelcome =
       std::any_of(sessions_.begin(), sessions_.end(), [](const auto& s) { return s->other_protocol; });
-  if (unwelcome && !busy()) return leave("a client of another protocol waits");
+  if (unwelcome && !busy()) {
+    const Duration left = courtesy();
+    if (left == Duration::zero()) return leave("a client of another protocol waits");
+    return timer_.set(left, [this] { update(); });
+  }
   if (unreachable_ && !busy() && !situation().connected) return leave("nobody can reach it");
   const auto next = next_transition(timers_, situation());
   if (!next) return timer_.cancel();

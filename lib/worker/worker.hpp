@@ -58,6 +58,7 @@ class Worker {
   void leave_at_signals();
   void leave_with_process(pid_t pid);
   bool busy() const;
+  Duration courtesy() const;
   Situation situation() const;
 
   // Requests (requests.cpp)
@@ -105,6 +106,7 @@ class Worker {
   std::list<std::function<bool()>> when_settled_;
   bool announcing_ = false;  // of positions in the queue
   bool leaving_ = false;
+  bool greeted_one_ = false;  // of our protocol
   bool unreachable_ = false;  // the socket's file is gone or another's: nobody new can come
 };
 

@@ -95,7 +95,7 @@ class AnotherProtocol(Skew):
         for worker, client in self.PAIRS:
             with self.subTest(worker=worker, client=client):
                 pid = self.start(worker)
-                busy = self.job(worker, "busy")
+                busy = self.job(worker, "busy", step="1s")
                 out, err = self.one(client, *self.edit_arguments(self.dir / "next.png"), "-v")
                 self.assertEqual(out, f"{self.dir}/next.png\n")
                 self.assertRegex(err, rf"\Astep1x: waiting for worker {pid} [^\n]*{re.escape(self.build_id(worker))}[^\n]*\n")

@@ -96,7 +96,7 @@ class Case(unittest.TestCase):
     def worker_pids(self):
         """Every worker of this directory, from /proc: what is really there, not what a worker says."""
         found = {pid for pid in processes("step1xd") if str(self.runtime).encode() in command_line(pid)}
-        # An engine looks like the worker that starts it until it has its own program.
+        # The child of a worker is an engine that has not replaced its program yet.
         return [pid for pid in found if parent(pid) not in found]
 
     def engine_pids(self):
