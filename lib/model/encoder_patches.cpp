@@ -36,18 +36,21 @@ void take_size(const json& object, const char* key, int& value, const std::strin
   value = found->get<int>();
 }
 
-void take_channels(const json& object, const char* key, std::array<double, 3>& values, const std::string& file) {
+// `least` keeps a divisor from being zero.
+void take_channels(const json& object, const char* key, double least, std::array<double, 3>& values,
+                   const std::string& file) {
   const auto found = object.find(key);
   if (found == object.end() || found->is_null()) return;
   const bool fits = found->is_array() && found->size() == values.size() &&
-                    std::ranges::all_of(*found, [](const json& each) { return each.is_number(); });
+                    std::ranges::all_of(*found, [&](const json& each) { return each.is_number() && each >= least; });
   if (!fits) {
-    throw Error::format(ErrorCode::model_missing, "{}: '{}' is {}, expected three numbers", file, key, found->dump());
+    throw Error::format(ErrorCode::model_missing, "{}: '{}' is {}, expected three numbers from {}", file, key,
+                        found->dump(), least);
   }
   values = found->get<std::array<double, 3>>();
 }
 
-// torchvision's bicubic with antialiasing, which the processors of transformers 4.52 and later use: its weights have
+// torchvision's bicubic with antialiasing, which the image processor of the diffusers pipelines uses: its weights have
 // fewer bits than Pillow's, so that some values differ by one.
 std::vector<std::uint8_t> resize_as_torchvision(RgbView picture, PictureSize size) {
   const at::Tensor pixels = at::empty({1, picture.height, picture.width, 3}, at::kByte);
@@ -60,22 +63,11 @@ std::vector<std::uint8_t> resize_as_torchvision(RgbView picture, PictureSize siz
   return {first, first + resized.numel()};
 }
 
-EncoderPicture diffusers_picture(RgbView picture, const EncoderPictureConfig& config) {
-  const int factor = config.patch_size * config.merge_size;
-  EncoderPicture result;
-  result.size = smart_resize({picture.width, picture.height}, factor, config.min_pixels, config.max_pixels);
-  result.rgb = resize_as_torchvision(picture, result.size);
-  result.grid_rows = result.size.height / config.patch_size;
-  result.grid_columns = result.size.width / config.patch_size;
-  result.tokens = result.grid_rows * result.grid_columns / (config.merge_size * config.merge_size);
-  return result;
-}
-
 }  // namespace
 
 EncoderPictureConfig read_encoder_picture_config(const ModelLayout& layout, const json& text) {
   EncoderPictureConfig config;
-  config.twice = layout.kind == LayoutKind::flat;
+  config.twice = layout.version != ModelVersion::v1_2;
   if (layout.version == ModelVersion::v1_2) config.max_pixels = 400 * 28 * 28;
   if (!layout.processor_config.empty()) {
     const json processor = read_json_object(layout.processor_config);
@@ -83,8 +75,8 @@ EncoderPictureConfig read_encoder_picture_config(const ModelLayout& layout, cons
     take_size(processor, "patch_size", config.patch_size, file);
     take_size(processor, "merge_size", config.merge_size, file);
     take_size(processor, "temporal_patch_size", config.temporal_patch_size, file);
-    take_channels(processor, "image_mean", config.mean, file);
-    take_channels(processor, "image_std", config.deviation, file);
+    take_channels(processor, "image_mean", 0, config.mean, file);
+    take_channels(processor, "image_std", 1e-6, config.deviation, file);
     // The native code overrides this range.
     if (layout.kind == LayoutKind::diffusers) {
       if (const auto size = processor.find("size"); size != processor.end() && size->is_object()) {
@@ -104,7 +96,7 @@ EncoderPictureConfig read_encoder_picture_config(const ModelLayout& layout, cons
 
 EncoderPatches encoder_patches(RgbView picture, const EncoderPictureConfig& config, LayoutKind kind) {
   const EncoderPicture resized =
-      kind == LayoutKind::flat ? encoder_picture(picture, config) : diffusers_picture(picture, config);
+      encoder_picture(picture, config, kind == LayoutKind::flat ? PictureResize() : resize_as_torchvision);
   const std::vector<float> values = encoder_patches(resized, config);
   const std::int64_t patches = std::int64_t{resized.grid_rows} * resized.grid_columns;
   const at::Tensor pixels = at::empty({patches, std::ssize(values) / patches}, at::kFloat);

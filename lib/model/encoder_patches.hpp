@@ -5,6 +5,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "image/encoder_picture.hpp"
+#include "model/aten.hpp"
 #include "model/vision_windows.hpp"
 #include "weights/layout.hpp"
 

@@ -32,7 +32,7 @@ struct TextEncoder::Sequence {
 
 void TextEncoder::Sequence::append(const EncodedPrompt& prompt, const TextPositions& all,
                                    const TextEncoderConfig& config, std::int64_t begin, std::int64_t end) {
-  const std::int64_t start = begin == 0 ? 0 : size();
+  const std::int64_t start = size();
   std::int64_t picture_row = std::count(prompt.ids.begin(), prompt.ids.begin() + begin, config.image_token);
   for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
     ids.push_back(prompt.ids[i]);

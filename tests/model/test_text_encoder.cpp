@@ -1,8 +1,8 @@
-#include <doctest/doctest.h>
-#include <fmt/format.h>
-
 #include "golden_text.hpp"
 #include "support/temp_dir.hpp"
+// clang-format off: after libtorch
+#include "support/doctest_with_torch.hpp"
+// clang-format on
 
 using namespace step1x;
 using namespace step1x::test;
@@ -21,7 +21,6 @@ void check_all(const Comparisons& comparisons, std::size_t at_least) {
   for (const Comparison& each : comparisons) {
     CAPTURE(each.what);
     CHECK(each.error <= each.tolerance);
-    MESSAGE(fmt::format("{} {:.3g} {:.3g}", each.what, each.error, each.tolerance));
   }
 }
 
@@ -36,7 +35,7 @@ TEST_CASE("the same weights in shards without the output head have the same valu
 }
 
 TEST_CASE("the encoders of the diffusers folders have the reference's values, from the picture on") {
-  for (const char* version : {"diffusers-v1.1", "diffusers-v1.2"}) {
+  for (const std::string version : {"diffusers-v1.1", "diffusers-v1.2"}) {
     CAPTURE(version);
     check_all(check_diffusers_text(kGolden / version), 7);
   }
