@@ -40,7 +40,7 @@ PictureSize smart_resize(PictureSize picture, int factor, std::int64_t min_pixel
   return {static_cast<int>(new_width), static_cast<int>(new_height)};
 }
 
-EncoderPicture encoder_picture(RgbView picture, const EncoderPictureConfig& config) {
+EncoderPicture encoder_picture(RgbView picture, const EncoderPictureConfig& config, const PictureResize& last) {
   const int factor = config.patch_size * config.merge_size;
   std::vector<std::uint8_t> first;
   if (config.twice) {
@@ -50,7 +50,7 @@ EncoderPicture encoder_picture(RgbView picture, const EncoderPictureConfig& conf
   }
   EncoderPicture result;
   result.size = smart_resize({picture.width, picture.height}, factor, config.min_pixels, config.max_pixels);
-  result.rgb = resize(picture, result.size, ResizeFilter::bicubic);
+  result.rgb = last ? last(picture, result.size) : resize(picture, result.size, ResizeFilter::bicubic);
   result.grid_rows = result.size.height / config.patch_size;
   result.grid_columns = result.size.width / config.patch_size;
   result.tokens = result.grid_rows * result.grid_columns / (config.merge_size * config.merge_size);

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "image/resize.hpp"
@@ -37,8 +38,10 @@ struct EncoderPicture {
   int tokens = 0;
 };
 
-// Resizing only; bicubic.
-EncoderPicture encoder_picture(RgbView picture, const EncoderPictureConfig& config);
+using PictureResize = std::function<std::vector<std::uint8_t>(RgbView, PictureSize)>;
+
+// Resizing only; bicubic. `last`, where given, makes the last step instead of Pillow's filter.
+EncoderPicture encoder_picture(RgbView picture, const EncoderPictureConfig& config, const PictureResize& last = {});
 
 // (grid_rows * grid_columns, 3 * temporal_patch_size * patch_size^2), each row one patch as (channel, time, y, x).
 // Patches that become one token follow each other: rows run over (token row, token column, patch row, patch column).

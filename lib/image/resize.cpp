@@ -122,7 +122,7 @@ std::vector<std::uint8_t> resize_columns(std::span<const std::uint8_t> in, int w
 
 }  // namespace
 
-std::vector<std::uint8_t> resize(RgbView picture, PictureSize size, ResizeFilter filter) {
+std::vector<std::uint8_t> resize(RgbView picture, PictureSize size, ResizeFilter filter, ResizeOrder order) {
   if (picture.width < 1 || picture.height < 1 || size.width < 1 || size.height < 1) {
     throw Error::format(ErrorCode::bad_image, "a picture of {}x{} cannot be resized to {}x{}", picture.width,
                         picture.height, size.width, size.height);
@@ -131,18 +131,19 @@ std::vector<std::uint8_t> resize(RgbView picture, PictureSize size, ResizeFilter
     throw Error::format(ErrorCode::failure, "a picture of {}x{} has {} bytes", picture.width, picture.height,
                         picture.bytes.size());
   }
-  // Rows first, and no pass where nothing changes: the rounding between the passes is part of the result.
-  std::vector<std::uint8_t> rows;
-  std::span<const std::uint8_t> current = picture.bytes;
-  if (size.width != picture.width) {
-    rows = resize_rows(current, picture.height, picture.width, size.width, filter);
-    current = rows;
-  }
-  if (size.height != picture.height) return resize_columns(current, size.width, picture.height, size.height, filter);
-  return {current.begin(), current.end()};
+  const int shrunk = picture.height - size.height;
+  const bool columns_first =
+      order == ResizeOrder::cheaper_first && shrunk > 0 && shrunk > 2 * (picture.width - size.width);
+  // No pass where nothing changes: the rounding between the passes is part of the result.
+  std::vector<std::uint8_t> current(picture.bytes.begin(), picture.bytes.end());
+  if (columns_first) current = resize_columns(current, picture.width, picture.height, size.height, filter);
+  const int height = columns_first ? size.height : picture.height;
+  if (size.width != picture.width) current = resize_rows(current, height, picture.width, size.width, filter);
+  if (size.height != height) current = resize_columns(current, size.width, height, size.height, filter);
+  return current;
 }
 
-PictureSize edit_size(PictureSize picture, int size_level) {
+PictureSize edit_size(PictureSize picture, int size_level, int multiple) {
   if (picture.width < 1 || picture.height < 1 || size_level < 1) {
     throw Error::format(ErrorCode::bad_image, "a picture of {}x{} cannot be edited at size {}", picture.width,
                         picture.height, size_level);
@@ -158,7 +159,7 @@ PictureSize edit_size(PictureSize picture, int size_level) {
     height = std::ceil(std::sqrt(area / ratio));
     width = std::ceil(height * ratio);
   }
-  const auto down = [](double side) { return static_cast<int>(side) / 16 * 16; };
+  const auto down = [&](double side) { return static_cast<int>(side) / multiple * multiple; };
   const PictureSize size{down(width), down(height)};
   if (size.width == 0 || size.height == 0) {
     throw Error::format(ErrorCode::bad_image,

@@ -73,10 +73,10 @@ TEST_CASE("a picture is edited at the reference's size") {
     CAPTURE(source.height);
     CAPTURE(level);
     if (rows[i + 3] == 0 || rows[i + 4] == 0) {
-      CHECK_THROWS_WITH_AS(edit_size(source, level), doctest::Contains("too long and thin"), Error);
+      CHECK_THROWS_WITH_AS(edit_size(source, level, 16), doctest::Contains("too long and thin"), Error);
       ++refused;
     } else {
-      CHECK(edit_size(source, level) == PictureSize{static_cast<int>(rows[i + 3]), static_cast<int>(rows[i + 4])});
+      CHECK(edit_size(source, level, 16) == PictureSize{static_cast<int>(rows[i + 3]), static_cast<int>(rows[i + 4])});
     }
   }
   CHECK(refused > 0);
@@ -103,7 +103,7 @@ TEST_CASE("sizes of nothing are refused") {
   CHECK_THROWS_AS(resize({1, 1, pixel}, {0, 5}, ResizeFilter::lanczos), Error);
   CHECK_THROWS_AS(resize({0, 1, {}}, {5, 5}, ResizeFilter::lanczos), Error);
   CHECK_THROWS_AS(resize({2, 1, pixel}, {5, 5}, ResizeFilter::lanczos), Error);
-  CHECK_THROWS_AS(edit_size({0, 5}, 512), Error);
+  CHECK_THROWS_AS(edit_size({0, 5}, 512, 16), Error);
 }
 
 TEST_CASE("the text encoder's picture has the reference's size for every prompt picture") {

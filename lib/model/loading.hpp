@@ -1,0 +1,21 @@
+// Reads the parts of a model from a folder. Headers and configurations are checked, whole, before weights are read.
+// Errors: Error(model_missing), which name file, tensor or key, expected and found.
+#pragma once
+
+#include "model/connector.hpp"
+#include "model/transformer.hpp"
+#include "model/vae.hpp"
+#include "weights/layout.hpp"
+
+namespace step1x {
+
+struct TransformerParts {
+  Connector connector;
+  Transformer transformer;
+};
+
+// In memory of options.dtype() on options.device().
+TransformerParts load_transformer(const ModelLayout& layout, const at::TensorOptions& options);
+Vae load_vae(const ModelLayout& layout, const at::TensorOptions& options);
+
+}  // namespace step1x

@@ -1,0 +1,179 @@
+#include "model/pipeline.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "model/encoder_patches.hpp"
+#include "model/packing.hpp"
+#include "model/text_encoder_weights.hpp"
+#include "weights/json_file.hpp"
+
+namespace step1x {
+
+namespace {
+
+// What the text encoder sees when there is no picture.
+constexpr PictureSize kBlackPicture{1024, 1024};
+
+// The object "text" of a flat folder's config.json.
+nlohmann::json text_overrides(const ModelLayout& layout) {
+  if (layout.kind != LayoutKind::flat || layout.config.empty()) return nlohmann::json::object();
+  return read_json_object(layout.config).value("text", nlohmann::json::object());
+}
+
+PromptConfig prompt_config(const ModelLayout& layout) {
+  PromptConfig config = layout.kind == LayoutKind::flat        ? native_prompt()
+                        : layout.version == ModelVersion::v1_2 ? diffusers_v1_2_prompt()
+                                                               : diffusers_v1_1_prompt();
+  apply_overrides(config, text_overrides(layout), layout.config.string());
+  return config;
+}
+
+TextEncoder load_text_encoder(const ModelLayout& layout, const at::TensorOptions& options) {
+  const TextEncoderFiles files = open_text_encoder(layout);
+  return {files.config, load_weights(files.checkpoint, files.table, options)};
+}
+
+bool is_guided(const JobOptions& job, LayoutKind layout) {
+  return layout == LayoutKind::flat ? job.guidance >= 0 : job.guidance > 1;
+}
+
+void observe(const JobOptions& job, std::string_view name, const at::Tensor& tensor) {
+  if (job.observe) job.observe(name, tensor);
+}
+
+}  // namespace
+
+struct Pipeline::Parts {
+  Tokenizer tokenizer;
+  PromptConfig prompt;
+  EncoderPictureConfig picture;
+  SchedulerConfig scheduler;
+  TextEncoder text_encoder;
+  TransformerParts transformer;
+  Vae vae;
+};
+
+Pipeline::Pipeline(const ModelLayout& layout, const PipelineOptions& options) : layout_(layout), options_(options) {
+  const at::TensorOptions wanted = at::TensorOptions(options.dtype).device(options.device);
+  parts_ = std::make_unique<const Parts>(Parts{
+      Tokenizer(layout.tokenizer), prompt_config(layout), read_encoder_picture_config(layout, text_overrides(layout)),
+      scheduler_config(layout), load_text_encoder(layout, wanted), load_transformer(layout, wanted),
+      load_vae(layout, wanted.dtype(at::kFloat))});
+}
+
+Pipeline::~Pipeline() = default;
+
+std::int64_t Pipeline::multiple() const {
+  return parts_->vae.config().factor() * kTokenSide;
+}
+
+const TransformerParts& Pipeline::transformer() const {
+  return parts_->transformer;
+}
+
+const Vae& Pipeline::vae() const {
+  return parts_->vae;
+}
+
+const TextEncoder& Pipeline::text_encoder() const {
+  return parts_->text_encoder;
+}
+
+std::vector<TextInput> Pipeline::encode_texts(const JobOptions& job, RgbView picture, PictureSize working) const {
+  const EncoderPatches patches = encoder_patches(picture, parts_->picture, layout_.kind);
+  const TextEncoderConfig& config = parts_->text_encoder.config();
+  const auto encode = [&](const std::string& prompt) {
+    return encode_prompt(parts_->tokenizer, parts_->prompt, prompt, patches.tokens);
+  };
+  const EncodedPrompt positive = encode(job.prompt);
+  const PictureTokens tokens =
+      parts_->text_encoder.encode_picture(patches.pixels.to(options_.device, options_.dtype), patches.grid);
+  const std::int64_t merge = config.vision.merge_size;
+  const auto side = [&](std::int64_t count) { return static_cast<int>(count * config.vision.patch_size); };
+  const PictureGeometry geometry{{patches.grid.rows / merge, patches.grid.columns / merge},
+                                 {side(patches.grid.columns), side(patches.grid.rows)},
+                                 working,
+                                 parts_->vae.config().factor()};
+  std::vector<TextInput> texts;
+  const auto add = [&](const EncodedPrompt& prompt, const TextEncoding& encoding) {
+    texts.push_back(text_input(prompt, encoding, layout_.version, geometry, config.image_token));
+    observe(job, texts.size() == 1 ? "text.0" : "text.1", texts.back().states);
+  };
+  if (is_guided(job, layout_.kind)) {
+    const EncodedPrompt negative = encode(job.negative_prompt);
+    const auto [first, second] = parts_->text_encoder.encode_pair(positive, negative, tokens);
+    add(positive, first);
+    add(negative, second);
+  } else {
+    add(positive, parts_->text_encoder.encode(positive, tokens));
+  }
+  return texts;
+}
+
+// What follows when texts, noise and reference are there. The result has the working size.
+Picture Pipeline::finish(const JobOptions& job, DenoiseInput input) const {
+  input.times = schedule(parts_->scheduler, job.steps, input.rows * input.columns);
+  input.guidance = job.guidance;
+  input.damping = job.damping.value_or(default_damping(layout_.kind));
+  observe(job, "times", at::tensor(input.times, at::kDouble));
+  const at::Tensor latents = unpack(denoise(parts_->transformer, input, job.denoise), input.rows, input.columns);
+  const at::Tensor decoded = parts_->vae.decode(latents, at::kFloat, job.tiling);
+  observe(job, "decoded", decoded);
+  return picture_of(decoded, layout_.kind);
+}
+
+// inference.py: ImageGenerator.generate_image
+Picture Pipeline::edit(RgbView picture, int size_level, const JobOptions& job) const {
+  const WorkingPicture working = working_picture(picture, size_level, multiple(), layout_.kind, layout_.version);
+  observe(job, "resized", at::tensor(working.encoder.rgb, at::kByte));
+  observe(job, "vae_input", working.vae);
+  const VaeConfig& vae = parts_->vae.config();
+  const at::Tensor moments =
+      parts_->vae.moments(working.vae.to(options_.device), options_.dtype, job.tiling).to(at::kFloat);
+  observe(job, "moments", moments);
+  const std::vector<std::int64_t> shape{1, vae.latent_channels, moments.size(2), moments.size(3)};
+  const at::TensorOptions options = at::TensorOptions(options_.dtype).device(options_.device);
+  const Noise noise = draw_noise(layout_.kind, job.seeds, shape, true, options);
+  observe(job, "posterior_noise", noise.posterior);
+  observe(job, "noise", noise.latents);
+  const at::Tensor reference = parts_->vae.latents(moments, noise.posterior.to(at::kFloat)).to(options_.dtype);
+  observe(job, "reference_latents", reference);
+
+  DenoiseInput input;
+  input.texts = encode_texts(job, working.encoder.view(), working.encoder.size);
+  input.noise = pack(noise.latents);
+  input.reference = pack(reference);
+  input.rows = shape[2] / kTokenSide;
+  input.columns = shape[3] / kTokenSide;
+  return resize_back(finish(job, std::move(input)), {picture.width, picture.height}, layout_.kind);
+}
+
+// inference.py: ImageGenerator.generate_image without a picture
+Picture Pipeline::generate(PictureSize size, const JobOptions& job) const {
+  if (layout_.kind != LayoutKind::flat || layout_.version != ModelVersion::v1_1) {
+    throw Error::format(ErrorCode::usage,
+                        "{}: this model edits pictures and makes none from text; Step1X-Edit v1.1 as released "
+                        "(step1x-edit-v1p1-official.safetensors) does",
+                        layout_.folder.string());
+  }
+  if (size.width < 1 || size.height < 1) {
+    throw Error::format(ErrorCode::usage, "a picture of {}x{} cannot be made", size.width, size.height);
+  }
+  const auto up = [&](int side) { return (side + multiple() - 1) / multiple(); };
+  DenoiseInput input;
+  input.rows = up(size.height);
+  input.columns = up(size.width);
+  const Picture black{kBlackPicture, std::vector<std::uint8_t>(static_cast<std::size_t>(kBlackPicture.width) *
+                                                               kBlackPicture.height * 3)};
+  input.texts = encode_texts(job, black.view(), kBlackPicture);
+  const at::TensorOptions options = at::TensorOptions(options_.dtype).device(options_.device);
+  const std::vector<std::int64_t> shape{1, parts_->vae.config().latent_channels, input.rows * kTokenSide,
+                                        input.columns * kTokenSide};
+  const Noise noise = draw_noise(layout_.kind, job.seeds, shape, false, options);
+  observe(job, "noise", noise.latents);
+  input.noise = pack(noise.latents);
+  return resize_back(finish(job, std::move(input)), size, layout_.kind);
+}
+
+}  // namespace step1x

@@ -1,0 +1,72 @@
+// A whole model in memory, and what it is for: edits of pictures and pictures from text. Const after construction. One
+// job at a time is what memory allows; the object itself may be used by any thread.
+//
+// Where the references of the two layouts differ (damping, noise, rounding, preprocessing), each layout follows its
+// own. Errors: Error(model_missing) from loading, Error(bad_image) and Error(usage) from a job, and what a hook throws.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/denoise.hpp"
+#include "model/noise.hpp"
+#include "model/pictures.hpp"
+#include "model/scheduler.hpp"
+#include "model/text_encoder.hpp"
+
+namespace step1x {
+
+struct PipelineOptions {
+  at::Device device = at::kCPU;
+  // Of the transformer and the text encoder. The VAE's weights are float32; it encodes in this type and decodes in
+  // float32.
+  at::ScalarType dtype = at::kFloat;
+};
+
+struct JobOptions {
+  std::string prompt;
+  std::string negative_prompt;
+  int steps = 28;
+  // Below 0 (diffusers: up to 1) the prompt is followed without guidance.
+  double guidance = 6;
+  NoiseSeeds seeds;
+  std::optional<GuidanceDamping> damping;  // not set: what the layout's reference does
+  std::optional<VaeTiling> tiling;         // not set: the VAE works on the whole picture
+  DenoiseOptions denoise;
+  // Called with what the stages make, by name: "resized" (bytes), "vae_input", "moments", "posterior_noise",
+  // "reference_latents", "noise", "text.0", "text.1", "times", "decoded".
+  std::function<void(std::string_view, const at::Tensor&)> observe;
+};
+
+class Pipeline {
+ public:
+  Pipeline(const ModelLayout& layout, const PipelineOptions& options);
+  ~Pipeline();
+
+  // The result has the size of `picture`. `size_level`: the side of the square whose area it is edited at.
+  Picture edit(RgbView picture, int size_level, const JobOptions& job) const;
+  // v1.1 in the native layout. Sides are rounded up to what the model can do and the result is resized to `size`.
+  Picture generate(PictureSize size, const JobOptions& job) const;
+
+  // Pixels that both working sides must be a multiple of.
+  std::int64_t multiple() const;
+  const TransformerParts& transformer() const;
+  const Vae& vae() const;
+  const TextEncoder& text_encoder() const;
+
+ private:
+  struct Parts;
+
+  std::vector<TextInput> encode_texts(const JobOptions& job, RgbView picture, PictureSize working) const;
+  Picture finish(const JobOptions& job, DenoiseInput input) const;
+
+  ModelLayout layout_;
+  PipelineOptions options_;
+  std::unique_ptr<const Parts> parts_;
+};
+
+}  // namespace step1x

@@ -1,0 +1,37 @@
+#include "model/rope.hpp"
+
+namespace step1x {
+
+namespace {
+
+// modules/layers.py: rope. ids: (batch, n) -> angles (batch, n, dim / 2)
+at::Tensor axis_angles(const at::Tensor& ids, std::int64_t dim, double theta) {
+  const at::Tensor exponent = at::arange(0, dim, 2, ids.options().dtype(at::kDouble)) / dim;  // (dim / 2)
+  const at::Tensor omega = at::pow(theta, exponent).reciprocal();
+  return ids.to(at::kDouble).unsqueeze(-1) * omega;  // (batch, n, dim / 2)
+}
+
+}  // namespace
+
+// modules/layers.py: EmbedND.forward
+RopeTable rope_table(const at::Tensor& ids, const std::vector<std::int64_t>& axes_dim, double theta) {
+  std::vector<at::Tensor> angles;
+  for (std::size_t axis = 0; axis < axes_dim.size(); ++axis) {
+    angles.push_back(axis_angles(ids.select(-1, static_cast<std::int64_t>(axis)), axes_dim[axis], theta));
+  }
+  const at::Tensor all = at::cat(angles, -1);  // (batch, n, head_dim / 2)
+  return {all.cos().to(at::kFloat), all.sin().to(at::kFloat)};
+}
+
+// modules/layers.py: apply_rope
+at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table) {
+  const at::Tensor pairs = x.to(at::kFloat).unflatten(-1, {-1, 2});  // (batch, heads, n, head_dim / 2, 2)
+  const at::Tensor even = pairs.select(-1, 0);
+  const at::Tensor odd = pairs.select(-1, 1);
+  const at::Tensor cos = table.cos.unsqueeze(1);  // (batch, 1, n, head_dim / 2)
+  const at::Tensor sin = table.sin.unsqueeze(1);
+  const at::Tensor turned = at::stack({even * cos - odd * sin, even * sin + odd * cos}, -1);
+  return turned.flatten(-2).to(x.scalar_type());  // (batch, heads, n, head_dim)
+}
+
+}  // namespace step1x

@@ -1,0 +1,27 @@
+// The text encoder's files, checked before anything large is allocated, and how their tensors become those of the model
+// code. Errors: Error(model_missing) with file, tensor, expected and found.
+//
+// The model code joins what is computed from the same input: q, k and v of a text layer are one tensor "qkv", gate and
+// up projections one "gate_up". The output head (lm_head) is not in the table, so it is never read.
+#pragma once
+
+#include "model/text_encoder_config.hpp"
+#include "model/weights.hpp"
+#include "weights/layout.hpp"
+
+namespace step1x {
+
+// Takes the names of either form: visual.*, model.* (what is published), or model.visual.*, model.language_model.*.
+LoadTable text_encoder_table(const TextEncoderConfig& config, const Checkpoint& checkpoint);
+
+struct TextEncoderFiles {
+  TextEncoderConfig config;
+  Checkpoint checkpoint;
+  LoadTable table;
+};
+
+// Reads the configuration and all headers, and checks that every tensor is there, in its shape and in a type that can
+// be computed with.
+TextEncoderFiles open_text_encoder(const ModelLayout& layout);
+
+}  // namespace step1x

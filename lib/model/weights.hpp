@@ -1,0 +1,66 @@
+// The named tensors of one part of a model, in memory, and how they get there from a checkpoint. Const after
+// construction; any number of threads may read at once. Tensors are shared, not copied.
+//
+// Checkpoints name and cut the same tensors in different ways. A LoadTable says, for every tensor that the model code
+// asks for, from which rows of which tensors of the checkpoint it is put together; whoever places weights elsewhere (a
+// host arena) can read the same table. Errors: Error(model_missing) with file, tensor, expected and found.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/aten.hpp"
+#include "weights/checkpoint.hpp"
+
+namespace step1x {
+
+class Weights {
+ public:
+  using Tensors = std::map<std::string, at::Tensor, std::less<>>;
+
+  // `origin` names where they came from, for messages.
+  Weights(Tensors tensors, std::string origin) : tensors_(std::move(tensors)), origin_(std::move(origin)) {}
+
+  const at::Tensor& at(std::string_view name, at::IntArrayRef shape) const;
+  // nullptr when there is none.
+  const at::Tensor* find(std::string_view name) const;
+  const Tensors& tensors() const { return tensors_; }
+  const std::string& origin() const { return origin_; }
+
+ private:
+  Tensors tensors_;
+  std::string origin_;
+};
+
+// Rows (along dimension 0) of a checkpoint's tensor that become rows of a tensor of the model.
+struct TensorPart {
+  std::string source;
+  std::vector<std::int64_t> source_shape;
+  std::int64_t source_row = 0;
+  std::int64_t row = 0;
+  std::int64_t rows = 0;
+};
+
+// A tensor of the model. Its parts cover it; a part's rows may have another shape with as many elements.
+struct TensorPlan {
+  std::string name;
+  std::vector<std::int64_t> shape;
+  std::vector<TensorPart> parts;
+};
+
+using LoadTable = std::vector<TensorPlan>;
+
+// A tensor that is one whole tensor of the checkpoint.
+TensorPlan whole_tensor(std::string name, std::vector<std::int64_t> shape, std::string source);
+
+// That the checkpoint has every part in its shape and in a type that can be read as numbers.
+void check_weights(const Checkpoint& checkpoint, const LoadTable& table);
+
+// Checks, then reads into memory of options.dtype() on options.device(): bf16, f16, f32, f64 and fp8 (e4m3) are
+// converted.
+Weights load_weights(const Checkpoint& checkpoint, const LoadTable& table, const at::TensorOptions& options);
+
+}  // namespace step1x
