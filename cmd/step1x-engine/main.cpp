@@ -14,6 +14,7 @@
 #include "fake_runner.hpp"
 #include "ipc/fields.hpp"
 #include "life_line.hpp"
+#include "model_module.hpp"
 
 using namespace step1x;
 using engine::Job;
@@ -63,6 +64,8 @@ Job read_job(const ipc::Message& message) {
   job.seed = fields.integer("seed", 0, INT64_MAX);
   job.model = fields.text("model");
   job.device = fields.text("device", "auto");
+  job.guidance_damping = fields.text("guidance_damping", "");
+  job.vae_tiling = fields.boolean("vae_tiling", false);
   if (message.fd) job.picture.emplace(message.fd.get(), job.width, job.height);
   return job;
 }
@@ -103,7 +106,7 @@ class NoRunner : public Runner {
 
 std::unique_ptr<Runner> make_runner(const std::optional<std::string>& fake, int worker_fd) {
   try {
-    if (!fake) throw Error(ErrorCode::model_missing, "this build of step1x-engine has no model code");
+    if (!fake) return engine::load_model_runner();
     auto runner = std::make_unique<engine::FakeRunner>(engine::FakeSpec::parse(*fake), worker_fd);
     runner->point("hello", 1);
     return runner;

@@ -24,6 +24,8 @@ struct Job {
   std::int64_t seed = 0;
   std::string model;
   std::string device;
+  std::string guidance_damping;  // "all", "early", "off"; empty: as the model's reference has it
+  bool vae_tiling = false;
   std::optional<ipc::PictureView> picture;  // none: generate
 };
 

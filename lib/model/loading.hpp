@@ -14,8 +14,26 @@ struct TransformerParts {
   Transformer transformer;
 };
 
+// A part's files: opened, and every tensor that it needs found in its shape and in a type that can be computed with.
+struct TransformerFiles {
+  TransformerConfig config;
+  Checkpoint checkpoint;
+  LoadTable table;
+};
+TransformerFiles open_transformer(const ModelLayout& layout);
+
+struct VaeFiles {
+  VaeConfig config;
+  Checkpoint checkpoint;
+  LoadTable table;
+};
+VaeFiles open_vae(const ModelLayout& layout);
+
 // In memory of options.dtype() on options.device().
+TransformerParts load_transformer(const TransformerFiles& files, const at::TensorOptions& options,
+                                  const LoadHook& loaded = {});
 TransformerParts load_transformer(const ModelLayout& layout, const at::TensorOptions& options);
+Vae load_vae(const VaeFiles& files, const at::TensorOptions& options, const LoadHook& loaded = {});
 Vae load_vae(const ModelLayout& layout, const at::TensorOptions& options);
 
 }  // namespace step1x

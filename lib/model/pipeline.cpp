@@ -29,11 +29,6 @@ PromptConfig prompt_config(const ModelLayout& layout) {
   return config;
 }
 
-TextEncoder load_text_encoder(const ModelLayout& layout, const at::TensorOptions& options) {
-  const TextEncoderFiles files = open_text_encoder(layout);
-  return {files.config, load_weights(files.checkpoint, files.table, options)};
-}
-
 bool is_guided(const JobOptions& job, LayoutKind layout) {
   return layout == LayoutKind::flat ? job.guidance >= 0 : job.guidance > 1;
 }
@@ -54,12 +49,26 @@ struct Pipeline::Parts {
   Vae vae;
 };
 
+// All files are looked at before the first weight is read: a part that is missing or damaged is told within
+// milliseconds, with nothing allocated.
 Pipeline::Pipeline(const ModelLayout& layout, const PipelineOptions& options) : layout_(layout), options_(options) {
+  const TextEncoderFiles text_encoder = open_text_encoder(layout);
+  const TransformerFiles transformer = open_transformer(layout);
+  const VaeFiles vae = open_vae(layout);
   const at::TensorOptions wanted = at::TensorOptions(options.dtype).device(options.device);
-  parts_ = std::make_unique<const Parts>(Parts{
-      Tokenizer(layout.tokenizer), prompt_config(layout), read_encoder_picture_config(layout, text_overrides(layout)),
-      scheduler_config(layout), load_text_encoder(layout, wanted), load_transformer(layout, wanted),
-      load_vae(layout, wanted.dtype(at::kFloat))});
+  const std::int64_t total = weights_bytes(text_encoder.table, options.dtype) +
+                             weights_bytes(transformer.table, options.dtype) + weights_bytes(vae.table, at::kFloat);
+  std::int64_t done = 0;
+  const LoadHook loaded = [&](std::int64_t bytes) {
+    done += bytes;
+    if (options.loading) options.loading(done, total);
+  };
+  // In the order of use, which is also the order of evaluation here.
+  parts_ = std::make_unique<const Parts>(
+      Parts{Tokenizer(layout.tokenizer), prompt_config(layout),
+            read_encoder_picture_config(layout, text_overrides(layout)), scheduler_config(layout),
+            TextEncoder(text_encoder.config, load_weights(text_encoder.checkpoint, text_encoder.table, wanted, loaded)),
+            load_transformer(transformer, wanted, loaded), load_vae(vae, wanted.dtype(at::kFloat), loaded)});
 }
 
 Pipeline::~Pipeline() = default;
@@ -87,8 +96,8 @@ std::vector<TextInput> Pipeline::encode_texts(const JobOptions& job, RgbView pic
     return encode_prompt(parts_->tokenizer, parts_->prompt, prompt, patches.tokens);
   };
   const EncodedPrompt positive = encode(job.prompt);
-  const PictureTokens tokens =
-      parts_->text_encoder.encode_picture(patches.pixels.to(options_.device, options_.dtype), patches.grid);
+  const PictureTokens tokens = parts_->text_encoder.encode_picture(patches.pixels.to(options_.device, options_.dtype),
+                                                                   patches.grid, job.before_layer);
   const std::int64_t merge = config.vision.merge_size;
   const auto side = [&](std::int64_t count) { return static_cast<int>(count * config.vision.patch_size); };
   const PictureGeometry geometry{{patches.grid.rows / merge, patches.grid.columns / merge},
@@ -102,11 +111,11 @@ std::vector<TextInput> Pipeline::encode_texts(const JobOptions& job, RgbView pic
   };
   if (is_guided(job, layout_.kind)) {
     const EncodedPrompt negative = encode(job.negative_prompt);
-    const auto [first, second] = parts_->text_encoder.encode_pair(positive, negative, tokens);
+    const auto [first, second] = parts_->text_encoder.encode_pair(positive, negative, tokens, job.before_layer);
     add(positive, first);
     add(negative, second);
   } else {
-    add(positive, parts_->text_encoder.encode(positive, tokens));
+    add(positive, parts_->text_encoder.encode(positive, tokens, job.before_layer));
   }
   return texts;
 }

@@ -25,6 +25,8 @@ struct PipelineOptions {
   // Of the transformer and the text encoder. The VAE's weights are float32; it encodes in this type and decodes in
   // float32.
   at::ScalarType dtype = at::kFloat;
+  // Called while weights are read, with bytes of all parts. What it throws ends the loading.
+  std::function<void(std::int64_t done, std::int64_t total)> loading;
 };
 
 struct JobOptions {
@@ -37,6 +39,8 @@ struct JobOptions {
   std::optional<GuidanceDamping> damping;  // not set: what the layout's reference does
   std::optional<VaeTiling> tiling;         // not set: the VAE works on the whole picture
   DenoiseOptions denoise;
+  // Before each layer of the text encoder and its vision tower, for cancelling.
+  LayerHook before_layer;
   // Called with what the stages make, by name: "resized" (bytes), "vae_input", "moments", "posterior_noise",
   // "reference_latents", "noise", "text.0", "text.1", "times", "decoded".
   std::function<void(std::string_view, const at::Tensor&)> observe;

@@ -100,10 +100,21 @@ void check_weights(const Checkpoint& checkpoint, const LoadTable& table) {
   }
 }
 
-Weights load_weights(const Checkpoint& checkpoint, const LoadTable& table, const at::TensorOptions& options) {
+std::int64_t weights_bytes(const LoadTable& table, at::ScalarType dtype) {
+  std::int64_t elements = 0;
+  for (const TensorPlan& plan : table) elements += c10::multiply_integers(plan.shape);
+  return elements * static_cast<std::int64_t>(c10::elementSize(dtype));
+}
+
+Weights load_weights(const Checkpoint& checkpoint, const LoadTable& table, const at::TensorOptions& options,
+                     const LoadHook& loaded) {
   check_weights(checkpoint, table);
   Weights::Tensors tensors;
-  for (const TensorPlan& plan : table) tensors.emplace(plan.name, load_tensor(checkpoint, plan, options));
+  for (const TensorPlan& plan : table) {
+    const at::Tensor tensor = load_tensor(checkpoint, plan, options);
+    tensors.emplace(plan.name, tensor);
+    if (loaded) loaded(static_cast<std::int64_t>(tensor.nbytes()));
+  }
   return {std::move(tensors), checkpoint.path().string()};
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -59,8 +60,15 @@ TensorPlan whole_tensor(std::string name, std::vector<std::int64_t> shape, std::
 // That the checkpoint has every part in its shape and in a type that can be read as numbers.
 void check_weights(const Checkpoint& checkpoint, const LoadTable& table);
 
+// Called with the bytes of each tensor when it is in place. What it throws ends the loading.
+using LoadHook = std::function<void(std::int64_t bytes)>;
+
 // Checks, then reads into memory of options.dtype() on options.device(): bf16, f16, f32, f64 and fp8 (e4m3) are
 // converted.
-Weights load_weights(const Checkpoint& checkpoint, const LoadTable& table, const at::TensorOptions& options);
+Weights load_weights(const Checkpoint& checkpoint, const LoadTable& table, const at::TensorOptions& options,
+                     const LoadHook& loaded = {});
+
+// What a table's tensors take in memory, in bytes.
+std::int64_t weights_bytes(const LoadTable& table, at::ScalarType dtype);
 
 }  // namespace step1x

@@ -1,0 +1,149 @@
+#include "model_runner.hpp"
+
+#include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <chrono>
+#include <new>
+
+#include "base/error.hpp"
+#include "devices.hpp"
+#include "model_module.hpp"
+#include "model_precision.hpp"
+#include "weights/layout.hpp"
+
+namespace step1x::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::optional<GuidanceDamping> damping_of(const std::string& name) {
+  if (name == "all") return GuidanceDamping::all;
+  if (name == "early") return GuidanceDamping::early;
+  if (name == "off") return GuidanceDamping::off;
+  return std::nullopt;
+}
+
+UniqueFd sealed(const Picture& picture) {
+  ipc::PictureWriter writer(picture.size.width, picture.size.height);
+  std::ranges::copy(std::as_bytes(std::span(picture.rgb)), writer.pixels().begin());
+  return writer.seal();
+}
+
+}  // namespace
+
+void ModelRunner::load(const Job& job, Progress& progress) {
+  if (loaded_ && loaded_->model == job.model && loaded_->device == job.device) return;
+  loaded_.reset();
+  const ModelLayout layout = find_layout(job.model);
+  PipelineOptions options;
+  options.device = find_device(job.device);
+  options.dtype = choose_dtype(layout, options.device);
+  options.loading = [&](std::int64_t done, std::int64_t total) {
+    progress.check();
+    progress.loading(done, total);
+  };
+  auto pipeline = std::make_unique<const Pipeline>(layout, options);
+  options.loading = nullptr;
+  loaded_ = Loaded{job.model, job.device, options, std::move(pipeline)};
+  report_memory(progress);
+}
+
+void ModelRunner::report_memory(Progress& progress) const {
+  if (!loaded_) return progress.memory(0, 0, "Unloaded");
+  const at::Device device = loaded_->options.device;
+  const DeviceMemory memory = device_memory(device);
+  progress.memory(memory.allocated_bytes, memory.reserved_bytes, device.is_cpu() ? "CPU" : "GPU");
+}
+
+Result ModelRunner::compute(const Job& job, Progress& progress) const {
+  const c10::InferenceMode no_gradients;
+  const auto start = Clock::now();
+  std::optional<Clock::time_point> denoising;
+  JobOptions options;
+  options.prompt = job.prompt;
+  options.negative_prompt = job.negative_prompt;
+  options.steps = job.steps;
+  options.guidance = job.guidance;
+  options.seeds.latents = static_cast<std::uint64_t>(job.seed);
+  options.damping = damping_of(job.guidance_damping);
+  if (job.vae_tiling) options.tiling = VaeTiling{};
+  options.before_layer = [&] { progress.check(); };
+  options.observe = [&](std::string_view name, const at::Tensor&) {
+    if (name == "times") denoising = Clock::now();
+  };
+  Clock::time_point last_step = start;
+  options.denoise.after_block = [&] { progress.check(); };
+  options.denoise.after_step = [&](int step, const at::Tensor&, const at::Tensor&) {
+    last_step = Clock::now();
+    const double each = seconds_since(*denoising) / (step + 1);
+    progress.step(step + 1, job.steps, each * (job.steps - step - 1));
+  };
+  const PictureSize size{job.width, job.height};
+  const Pipeline& pipeline = *loaded_->pipeline;
+  Picture picture;
+  if (job.picture) {
+    const auto pixels = job.picture->pixels();
+    const RgbView view{size.width, size.height, {reinterpret_cast<const std::uint8_t*>(pixels.data()), pixels.size()}};
+    picture = pipeline.edit(view, job.size, options);
+  } else {
+    picture = pipeline.generate(size, options);
+  }
+  Result result;
+  result.width = picture.size.width;
+  result.height = picture.size.height;
+  result.picture = sealed(picture);
+  const auto between = [](Clock::time_point from, Clock::time_point to) {
+    return std::chrono::duration<double>(to - from).count();
+  };
+  result.timings = {{"encode", between(start, denoising.value_or(start))},
+                    {"denoise", between(denoising.value_or(start), last_step)},
+                    {"decode", seconds_since(last_step)}};
+  return result;
+}
+
+Result ModelRunner::run(const Job& job, Progress& progress) {
+  // What went wrong is told outside of its handler: an exception in flight keeps tensors alive.
+  std::optional<Error> problem;
+  try {
+    const auto start = Clock::now();
+    load(job, progress);
+    const double load_seconds = seconds_since(start);
+    Result result = compute(job, progress);
+    result.timings["load"] = load_seconds;
+    report_memory(progress);
+    return result;
+  } catch (const c10::OutOfMemoryError& error) {
+    problem = Error(ErrorCode::out_of_memory, one_line(error.what_without_backtrace()));
+  } catch (const std::bad_alloc&) {
+    problem = Error(ErrorCode::out_of_memory, "the machine has too little memory for this job");
+  } catch (const c10::Error& error) {
+    // After an error of the device nothing on it can be trusted; the worker starts another engine.
+    if (loaded_ && !loaded_->options.device.is_cpu()) throw;
+    problem = Error(ErrorCode::failure, one_line(error.what_without_backtrace()));
+  }
+  if (loaded_) empty_cache(loaded_->options.device);
+  report_memory(progress);
+  throw Error(*problem);
+}
+
+void ModelRunner::offload(Progress& progress) {
+  if (loaded_ && loaded_->options.device.is_cpu()) return report_memory(progress);
+  if (loaded_) {
+    const at::Device device = loaded_->options.device;
+    loaded_.reset();
+    empty_cache(device);
+  }
+  report_memory(progress);
+}
+
+}  // namespace step1x::engine
+
+extern "C" step1x::engine::Runner* step1x_make_runner() {
+  return new step1x::engine::ModelRunner;
+}
