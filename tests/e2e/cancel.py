@@ -187,7 +187,7 @@ class Starting(harness.Case):
             self.run_step1x("worker", "start", check=0)
             self.assertEqual(len(self.worker_pids()), 1)
             self.run_step1x("worker", "stop", check=0)
-            self.assertEqual(self.worker_pids(), [])
+            harness.eventually(lambda: not self.worker_pids(), what="the worker has ended")
 
     def test_a_private_worker_ends_with_its_killed_client_and_its_directory_goes(self):
         chance = random.Random(3)
