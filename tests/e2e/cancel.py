@@ -185,7 +185,7 @@ class Starting(harness.Case):
             client.send_signal(number)
             client.communicate(timeout=harness.HANG)
             self.run_step1x("worker", "start", check=0)
-            self.assertEqual(len(self.worker_pids()), 1)
+            harness.eventually(lambda: len(self.worker_pids()) == 1, what="one worker, and no second one that waits for it")
             self.run_step1x("worker", "stop", check=0)
             harness.eventually(lambda: not self.worker_pids(), what="the worker has ended")
 
