@@ -128,7 +128,7 @@ class Worker(harness.Case):
         self.assertEqual(status["model_location"], "Unloaded")
         for key in ("idle_time", "gpu_memory_allocated_gb", "gpu_memory_reserved_gb", "statistics"):
             self.assertIn(key, status)
-        self.assertEqual(self.worker_pids(), [])
+        harness.eventually(lambda: not self.worker_pids(), what="the end of the worker")
 
     def test_offload_follows_the_job_at_once_and_status_counts_it(self):
         self.run_step1x(*self.edit_arguments(self.dir / "a.png"), check=0)
@@ -170,7 +170,7 @@ class Worker(harness.Case):
         self.assertEqual(self.run_step1x("worker", "start", check=0).stdout, first)
         for _ in range(2):
             self.run_step1x("worker", "stop", check=0)
-            self.assertEqual(self.worker_pids(), [])
+            harness.eventually(lambda: not self.worker_pids(), what="the end of the worker")
 
     def test_timers_end_the_engine_and_then_the_worker(self):
         env = self.env(GPU_IDLE_TIMEOUT="0.2", STEP1X_EXIT_TIMEOUT="0.2")
