@@ -231,7 +231,7 @@ void Runner::walk(const fs::path& folder) {
 
 bool Runner::finish() const {
   fmt::print("{} passed, {} failed, {} skipped\n", passed_, failed_, skipped_);
-  return failed_ == 0 && passed_ > 0;
+  return failed_ == 0 && passed_ + skipped_ > 0;
 }
 
 }  // namespace step1x::test

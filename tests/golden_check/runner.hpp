@@ -19,7 +19,7 @@ class Runner {
 
   // All cases in `folder` and below it.
   void walk(const std::filesystem::path& folder);
-  // The last line. True if cases were found and none failed.
+  // The last line. True if cases were found, if only skipped ones, and none failed.
   bool finish() const;
 
  private:
