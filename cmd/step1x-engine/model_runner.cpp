@@ -8,6 +8,7 @@
 #include <new>
 
 #include "base/error.hpp"
+#include "base/process.hpp"
 #include "devices.hpp"
 #include "model_module.hpp"
 #include "model_precision.hpp"
@@ -73,7 +74,7 @@ Result ModelRunner::compute(const Job& job, Progress& progress) const {
   options.seeds.latents = static_cast<std::uint64_t>(job.seed);
   options.damping = damping_of(job.guidance_damping);
   if (job.vae_tiling) options.tiling = VaeTiling{};
-  options.before_layer = [&] { progress.check(); };
+  options.before_layer = [&](const at::Tensor&) { progress.check(); };
   options.observe = [&](std::string_view name, const at::Tensor&) {
     if (name == "times") denoising = Clock::now();
   };

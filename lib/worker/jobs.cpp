@@ -83,7 +83,8 @@ void Worker::job_died(std::shared_ptr<Job> job, const std::string& how) {
 
 void Worker::moved(Location from, Location to) {
   log::info("model: {} -> {}", name(from), name(to));
-  if (from == Location::unloaded && to == Location::gpu) ++statistics_.total_loads;
+  // To the GPU, or where that is the device, to the memory of the CPU.
+  if (from == Location::unloaded) ++statistics_.total_loads;
   if (from == Location::cpu && to == Location::gpu) ++statistics_.cpu_to_gpu;
   if (from == Location::gpu && to == Location::cpu) ++statistics_.gpu_to_cpu;
   if (to == Location::unloaded && slot_.state() == Slot::State::ending) ++statistics_.full_releases;

@@ -26,9 +26,10 @@ mkdir -- "$tmp/moved here"
 prefix="$tmp/moved here/prefix"
 mv -- "$tmp/first" "$prefix"
 engine=$prefix/libexec/step1x/step1x-engine
+module=$prefix/libexec/step1x/step1x-model.so
 
-for program in "$prefix/bin/step1x" "$prefix/bin/step1xd" "$engine"; do
-  expect "${program#"$prefix"/} is there" test -x "$program"
+for program in "$prefix/bin/step1x" "$prefix/bin/step1xd" "$engine" ${torch_lib_dir:+"$module"}; do
+  expect "${program#"$prefix"/} is there" test -s "$program"
 done
 # formats PAGE: man shows it, and groff has nothing to complain of.
 formats() {
@@ -49,7 +50,10 @@ only() { ! grep -vxE -- "$1" <<<"$2" | grep .; }
 none() { ! grep -E -- "$1" <<<"$2"; }
 
 base='lib(c|m|stdc\+\+|gcc_s|pthread|dl|rt)\.so\.[0-9]+|ld-linux-x86-64\.so\.2|ld-linux-aarch64\.so\.1'
-expect "the engine needs only libtorch and base libraries" only "$base|lib(torch|torch_cpu|c10)\.so" "$(needed "$engine")"
+expect "the engine needs only base libraries" only "$base" "$(needed "$engine")"
+if [[ -n $torch_lib_dir ]]; then
+  expect "the model needs only libtorch and base libraries" only "$base|lib(torch|torch_cpu|c10)\.so" "$(needed "$module")"
+fi
 for program in bin/step1x bin/step1xd; do
   expect "$program loads no libtorch and no libvips at its start" none 'torch|c10|cuda|vips' "$(needed "$prefix/$program")"
 done
@@ -67,30 +71,38 @@ version=$(run --version) || { echo "FAIL  step1x --version" && exit 1; }
 expect "--version prints version and build id ($version)" \
   grep -qE '^step1x [0-9]+\.[0-9]+\.[0-9]+.*[ (+-][0-9a-f]{7,}' <<<"$version"
 
-# edit NAME: the photograph through an isolated worker; stdout is the path of a PNG that is not the input.
+# edit NAME STEP1X_ARGUMENTS...: a picture through an isolated worker; stdout is the path of a PNG.
 edit() {
   local out="$tmp/$1.png" printed
-  printed=$(run edit "$source_dir/tests/data/coffee.jpg" --model fake: --isolated -p "a green cup" -o "$out") || return 1
+  shift
+  printed=$(run edit "$@" --isolated -p "a green cup" -o "$out") || return 1
   [[ $printed == "$out" ]] || { echo "printed: $printed" && return 1; }
   [[ $(head -c 8 -- "$out" | od -An -tx1 | tr -d ' \n') == 89504e470d0a1a0a ]] || { echo "no PNG" && return 1; }
 }
+# refuses PATTERN COMMAND...: it fails, and says why.
+refuses() {
+  local pattern=$1
+  shift
+  ! "$@" >"$tmp/refused" 2>&1 && grep -E -- "$pattern" "$tmp/refused"
+}
+expect "an edit with the stand-in engine" edit alone "$source_dir/tests/data/coffee.jpg" --model fake:
 
-if [[ -n $torch_lib_dir ]] && needed "$engine" | grep -q '^libtorch'; then
-  torch_dir=$(cd -- "$torch_lib_dir/../.." && pwd)
-  environment+=("STEP1X_TORCH_DIR=$torch_dir")
-  expect "an edit finds libtorch by STEP1X_TORCH_DIR" edit by-variable
+if [[ -n $torch_lib_dir ]]; then
+  golden=$source_dir/tests/golden
+  model=("$golden/images/photo.png" --model "$golden/bundle" --device cpu --size 64 --steps 2)
+  expect "without libtorch an edit says what to set" refuses 'libtorch.*STEP1X_TORCH_DIR' edit without "${model[@]}"
+  environment+=("STEP1X_TORCH_DIR=$(cd -- "$torch_lib_dir/../.." && pwd)")
+  expect "an edit finds libtorch by STEP1X_TORCH_DIR" edit by-variable "${model[@]}"
   unset 'environment[-1]'
-  # Only a run path relative to the engine is a place of this tree, where a link may be put.
-  beside=$(run_path "$engine" | sed -n 's,^[$]ORIGIN/\(.*/torch/lib\)$,\1,p' | head -n 1)
-  expect "the engine has a run path \$ORIGIN/.../torch/lib" test -n "$beside"
+  # Only a run path relative to the module is a place of this tree, where a link may be put.
+  beside=$(run_path "$module" | sed -n 's,^[$]ORIGIN/\(.*torch/lib\)$,\1,p' | head -n 1)
+  expect "the model has a run path \$ORIGIN/.../torch/lib" test -n "$beside"
   if [[ -n $beside ]]; then
-    place=$(realpath -m -- "$(dirname -- "$engine")/$beside")
+    place=$(realpath -m -- "$(dirname -- "$module")/$beside")
     mkdir -p -- "$(dirname -- "$place")"
     ln -sT -- "$torch_lib_dir" "$place"
-    expect "an edit finds libtorch beside the engine" edit beside
+    expect "an edit finds libtorch beside the engine" edit beside "${model[@]}"
   fi
-else
-  expect "an edit with the stand-in engine" edit alone
 fi
 
 ((failures == 0)) || { echo "$failures checks failed" && exit 1; }
