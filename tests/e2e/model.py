@@ -17,10 +17,10 @@ def pixels_differ(a, b):
 
 
 class Model(harness.Case):
-    def arguments(self, output, *more, model=BUNDLE, command="edit", prompt="make the sky purple"):
+    def arguments(self, output, *more, model=BUNDLE, command="edit", prompt="make the sky purple", seed=1042, steps=4):
         picture = [PICTURE] if command == "edit" else []
         size = ["--size", 64] if command == "edit" else ["--width", 64, "--height", 48]
-        return [command, *picture, "-p", prompt, "--model", model, "--device", "cpu", "--seed", 1042, "--steps", 4, *size, "-o", output, *more]
+        return [command, *picture, "-p", prompt, "--model", model, "--device", "cpu", "--seed", seed, "--steps", steps, *size, "-o", output, *more]
 
     def make(self, name, *more, **kwargs):
         out = self.dir / f"{name}.png"
@@ -56,7 +56,7 @@ class Model(harness.Case):
     def test_prompt_seed_version_and_damping_change_the_picture(self):
         plain, _ = self.make("plain")
         for name, more, kwargs in (("prompt", [], {"prompt": "make it night"}),
-                                   ("seed", ["--seed", 7], {}),
+                                   ("seed", [], {"seed": 7}),
                                    ("negative", ["-n", "red"], {}),
                                    ("guidance", ["--guidance", 2], {}),
                                    ("v1.0", [], {"model": BUNDLE / "step1x-edit-i1258.safetensors"}),
@@ -85,7 +85,7 @@ class Model(harness.Case):
 
     def test_an_interrupt_ends_a_long_edit_soon_and_the_next_one_is_right(self):
         plain, _ = self.make("plain")
-        running = self.start_step1x(*self.arguments(self.dir / "long.png", "--steps", 1000, "--progress-json"))
+        running = self.start_step1x(*self.arguments(self.dir / "long.png", "--progress-json", steps=1000))
         for line in running.stderr:
             if json.loads(line)["event"] == "step":
                 break
