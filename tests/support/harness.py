@@ -25,6 +25,8 @@ LONG = os.environ.get("STEP1X_LONG") == "1"
 STEP1X = str(BUILD / "bin/step1x")
 STEP1XD = str(BUILD / "bin/step1xd")
 PHOTO = str(SOURCE / "tests/data/coffee.jpg")
+# For the client alone; worker and engine have an environment of their own. Other builds do not look at it.
+SANITIZER = {"TSAN_OPTIONS": f"ignore_noninstrumented_modules=1:suppressions={SOURCE}/tests/support/tsan.supp"}
 HANG = 120  # seconds; nothing here takes a tenth of it
 
 
@@ -65,7 +67,7 @@ class Case(unittest.TestCase):
         self.addCleanup(self.kill_all)
 
     def env(self, **more):
-        base = {"PATH": os.environ["PATH"], "HOME": str(self.dir), "LANG": "C.UTF-8", "STEP1X_RUNTIME_DIR": str(self.runtime)}
+        base = {"PATH": os.environ["PATH"], "HOME": str(self.dir), "LANG": "C.UTF-8", "STEP1X_RUNTIME_DIR": str(self.runtime), **SANITIZER}
         return {**base, **{key: value for key, value in more.items() if value is not None}}
 
     def run_step1x(self, *arguments, check=None, env=None, **kwargs):
