@@ -2,20 +2,21 @@
 """One text encode (a picture, a prompt of 30 tokens of 640, the empty negative prompt) by bench_text_encode and by
 transformers' Qwen2.5-VL, on the same random checkpoint, machine, threads and type.
 
-    python3 tests/bench/model/text_encode.py build/release/tests/bench_text_encode
+    python3 -m venv venv && venv/bin/pip install torch==2.11.0 transformers==4.55.0
+    venv/bin/python tests/bench/model/text_encode.py build/release/tests/bench_text_encode
 
-Needs torch, transformers 4.55 and safetensors. Peak memory is that of the program alone."""
+Wished: fast/torch at most 0.65; peak memory at most 1.1 times the tensors'."""
 
-import argparse
 import pathlib
-import subprocess
 import sys
 import tempfile
-import time
 
 import torch
+import transformers
 from safetensors.torch import save_file
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+import compare
 
 VOCABULARY = 8192
 IMAGE, START, END = 8100, 8101, 8102
@@ -61,16 +62,6 @@ def make_inputs(side, prompt_tokens=30, total=640):
     }
 
 
-def seconds(runs, clock, work):
-    best = float("inf")
-    for run in range(runs + 1):
-        start = clock()
-        result = work()
-        if run > 0:
-            best = min(best, clock() - start)
-    return best, result
-
-
 def reference(model, inputs, dtype):
     pixels, grid = inputs["pixel_values"].to(dtype), inputs["grid"][None]
     hidden = []
@@ -83,53 +74,36 @@ def reference(model, inputs, dtype):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("program")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--cpu", action="store_true", help="processor time, for a busy machine; with --threads 1")
-    parser.add_argument("--layers", type=int, default=8)
-    parser.add_argument("--side", type=int, nargs="*", default=[36], help="patches along a side of the picture")
-    parser.add_argument("--dtype", nargs="*", default=["f32", "bf16"], choices=["f32", "bf16"])
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    clock = time.process_time if options.cpu else time.perf_counter
+    options = compare.arguments(__doc__, ([36], "patches along a side of the picture"),
+                                layers=(8, "of the text model and of the vision tower"))
     model = make_model(options.layers)
-    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.0f} M parameters, {options.threads} threads, "
-          f"torch {torch.__version__}, least of {options.runs} runs, {'processor' if options.cpu else 'wall'} time")
-    print("type  picture  torch s  plain s  shared s  shared/torch  rms from torch f32: torch, ours  peak MiB / weights MiB")
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+    compare.print_machine(options, model, [transformers])
+    print("type  patches  torch s  plain s   fast s  plain/torch  fast/torch  picture s  "
+          "rms from torch f32: torch, fast  peak MiB / tensors MiB")
+    with tempfile.TemporaryDirectory() as name, torch.inference_mode():
+        folder = pathlib.Path(name)
         model.save_pretrained(folder)
-        for side in options.side:
+        for side in options.size:
             inputs = make_inputs(side)
-            model.float()
-            exact = reference(model, inputs, torch.float32)
+            exact = reference(model.float(), inputs, torch.float32)
             inputs |= {"prompt_hidden": exact[0], "negative_hidden": exact[1]}
-            file = str(pathlib.Path(folder, "inputs.safetensors"))
-            save_file({name: value.contiguous() for name, value in inputs.items()}, file)
-            for name in options.dtype:
-                dtype = torch.float32 if name == "f32" else torch.bfloat16
-                model.to(dtype)
-                torch_time, hidden = seconds(options.runs, clock, lambda: reference(model, inputs, dtype))
-                torch_rms = max((a - b).square().mean().sqrt().item() for a, b in zip(hidden, exact))
-                ours, peak = run_ours(options, folder, file, name)
-                weights = sum(p.numel() for n, p in model.named_parameters() if "lm_head" not in n)
-                weights = weights * (4 if name == "f32" else 2) / 2**20
-                print(f"{name:5} {side:3}x{side:<3}  {torch_time:7.3f}  {ours['plain']:7.3f}  {ours['shared']:8.3f}  "
-                      f"{ours['shared'] / torch_time:12.2f}  {torch_rms:21.1e}, {ours['rms']:.1e}  "
-                      f"{peak:8.0f} / {weights:.0f}")
+            save_file({key: value.contiguous() for key, value in inputs.items()}, folder / "inputs.safetensors")
+            for dtype in options.dtype:
+                print(f"{dtype:4}  {side:3}x{side:<3}  " + row(options, model, folder, inputs, dtype, exact), flush=True)
 
 
-def run_ours(options, folder, inputs, dtype):
-    command = ["/usr/bin/env", "python3", "-c",
-               "import resource, subprocess, sys\n"
-               "done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, text=True, check=True)\n"
-               "print(done.stdout + 'peak', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)",
-               options.program, folder, inputs, dtype, str(options.threads), str(options.runs),
-               "cpu" if options.cpu else "wall"]
-    out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    values = {line.split()[0]: float(line.split()[1]) for line in out.splitlines()}
-    return values, values["peak"]
+def row(options, model, folder, inputs, dtype, exact):
+    torch_type = compare.DTYPES[dtype]
+    model.to(torch_type)
+    torch_rms = max(compare.rms(a, b) for a, b in zip(reference(model, inputs, torch_type), exact))
+    with compare.Ours(options, folder, folder / "inputs.safetensors", dtype) as ours:
+        ours("fast")
+        memory = compare.memory_columns(ours)
+        best = compare.alternate(options, ours, ["plain", "fast", "picture"],
+                                 {"torch": lambda: reference(model, inputs, torch_type)})
+        return (f"{best['torch']:7.3f}  {best['plain']:7.3f}  {best['fast']:7.3f}  {best['plain'] / best['torch']:11.2f}  "
+                f"{best['fast'] / best['torch']:10.2f}  {best['picture']:9.3f}  {torch_rms:.1e}, {ours('fast_rms'):.1e}  "
+                f"{memory}")
 
 
 if __name__ == "__main__":

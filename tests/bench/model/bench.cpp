@@ -1,0 +1,124 @@
+#include "bench.hpp"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
+#include <ATen/ops/randn.h>
+#include <c10/core/Allocator.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
+#include <ctime>
+#include <iostream>
+#include <stdexcept>
+
+namespace step1x::bench {
+
+namespace {
+
+double now(bool processor) {
+  timespec time{};
+  clock_gettime(processor ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
+double seconds(const Setting& setting, const Measure& measure) {
+  const double start = now(setting.processor_time);
+  measure.work();
+  return (now(setting.processor_time) - start) / measure.times;
+}
+
+void print_memory(const TensorMemory& memory) {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  fmt::print("memory {:.1f} {:.1f}\n", static_cast<double>(usage.ru_maxrss) / 1024,
+             static_cast<double>(memory.peak()) / (1 << 20));
+}
+
+}  // namespace
+
+struct TensorMemory::Counter : c10::MemoryReportingInfoBase {
+  void reportMemoryUsage(void* /*place*/, std::int64_t /*size*/, std::size_t allocated, std::size_t /*reserved*/,
+                         c10::Device /*device*/) override {
+    peak = std::max(peak.load(), allocated);
+  }
+  bool memoryProfilingEnabled() const override { return true; }
+  std::atomic<std::size_t> peak = 0;
+};
+
+TensorMemory::TensorMemory() : counter_(std::make_shared<Counter>()) {
+  c10::ThreadLocalDebugInfo::_push(c10::DebugInfoKind::PROFILER_STATE, counter_);
+}
+
+TensorMemory::~TensorMemory() {
+  c10::ThreadLocalDebugInfo::_pop(c10::DebugInfoKind::PROFILER_STATE);
+}
+
+std::size_t TensorMemory::peak() const {
+  return counter_->peak;
+}
+
+Setting read_setting(std::span<char*> arguments) {
+  Setting setting;
+  setting.type = std::string(arguments[0]) == "bf16" ? at::kBFloat16 : at::kFloat;
+  setting.threads = std::stoi(arguments[1]);
+  setting.processor_time = std::string(arguments[2]) == "cpu";
+  at::set_num_threads(setting.threads);
+  return setting;
+}
+
+void serve(const Setting& setting, const TensorMemory& memory, std::span<const Measure> measures,
+           std::span<const Figure> figures) {
+  for (std::string line; std::getline(std::cin, line);) {
+    const auto measure = std::ranges::find(measures, line, &Measure::name);
+    const auto figure = std::ranges::find(figures, line, &Figure::name);
+    if (line == "memory") {
+      print_memory(memory);
+    } else if (measure != measures.end()) {
+      fmt::print("{} {:.5f}\n", line, seconds(setting, *measure));
+    } else if (figure != figures.end()) {
+      fmt::print("{} {:.3e}\n", line, figure->value());
+    } else {
+      throw std::invalid_argument(fmt::format("nothing is called '{}' here", line));
+    }
+    std::fflush(stdout);
+  }
+}
+
+int run_short(const Setting& setting, const TensorMemory& memory, std::span<const Measure> measures,
+              std::span<const Figure> figures, double most) {
+  for (const Measure& measure : measures) fmt::print("{} {:.5f}\n", measure.name, seconds(setting, measure));
+  bool good = true;
+  for (const Figure& figure : figures) {
+    const double value = figure.value();
+    const bool near = value <= most;  // not so for NaN
+    fmt::print("{} {:.3e}{}\n", figure.name, value, near ? "" : fmt::format(": more than {:.0e}", most));
+    good = good && near;
+  }
+  print_memory(memory);
+  return good ? 0 : 1;
+}
+
+at::Tensor stored(const SafetensorsFile& file, std::string_view name, at::ScalarType type) {
+  const TensorInfo& info = file.at(name);
+  at::Tensor tensor = at::empty(info.shape, type);
+  file.read(info, {static_cast<std::byte*>(tensor.mutable_data_ptr()), tensor.nbytes()});
+  return tensor;
+}
+
+double rms(const at::Tensor& a, const at::Tensor& b) {
+  return (a.to(at::kDouble) - b.to(at::kDouble)).square().mean().sqrt().item<double>();
+}
+
+Weights random_weights(const LoadTable& table, at::ScalarType type) {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(1);
+  Weights::Tensors tensors;
+  for (const TensorPlan& plan : table) {
+    tensors.emplace(plan.name, (at::randn(plan.shape, generator, at::kFloat) * 0.05).to(type));
+  }
+  return {std::move(tensors), "random numbers"};
+}
+
+}  // namespace step1x::bench
