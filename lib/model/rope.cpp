@@ -25,13 +25,10 @@ RopeTable rope_table(const at::Tensor& ids, const std::vector<std::int64_t>& axe
 
 // modules/layers.py: apply_rope
 at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table) {
-  const at::Tensor pairs = x.to(at::kFloat).unflatten(-1, {-1, 2});  // (batch, heads, n, head_dim / 2, 2)
-  const at::Tensor even = pairs.select(-1, 0);
-  const at::Tensor odd = pairs.select(-1, 1);
-  const at::Tensor cos = table.cos.unsqueeze(1);  // (batch, 1, n, head_dim / 2)
-  const at::Tensor sin = table.sin.unsqueeze(1);
-  const at::Tensor turned = at::stack({even * cos - odd * sin, even * sin + odd * cos}, -1);
-  return turned.flatten(-2).to(x.scalar_type());  // (batch, heads, n, head_dim)
+  // As complex numbers the pairs are turned in one pass.
+  const at::Tensor pairs = at::view_as_complex(x.to(at::kFloat).unflatten(-1, {-1, 2}));  // (batch, heads, n, d / 2)
+  const at::Tensor turn = at::complex(table.cos, table.sin).unsqueeze(1);                 // (batch, 1, n, d / 2)
+  return at::view_as_real(pairs * turn).flatten(-2).to(x.scalar_type());                  // (batch, heads, n, head_dim)
 }
 
 }  // namespace step1x

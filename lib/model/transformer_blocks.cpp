@@ -57,7 +57,7 @@ DoubleBlock::Half::Half(const Weights& weights, const std::string& name, const T
       norm(weights, name + "_attn.norm", config) {}
 
 at::Tensor DoubleBlock::Half::mlp(const at::Tensor& x, const std::vector<at::Tensor>& m) const {
-  return x + m[5] * mlp_out(tanh_gelu(mlp_in(modulated_norm(x, m[3], m[4], kEpsilon))));
+  return at::addcmul(x, m[5], mlp_out(tanh_gelu(mlp_in(modulated_norm(x, m[3], m[4], kEpsilon)))));
 }
 
 DoubleBlock::DoubleBlock(const Weights& weights, const std::string& name, const TransformerConfig& config)
@@ -85,7 +85,8 @@ DoubleBlock::Streams DoubleBlock::forward(const Streams& x, const Streams& modul
   const at::Tensor txt_attended = attended.narrow(1, 0, length);
   const at::Tensor img_attended = attended.narrow(1, length, x.img.size(1));
 
-  return {img_.mlp(x.img + im[2] * img_.proj(img_attended), im), txt_.mlp(x.txt + tm[2] * txt_.proj(txt_attended), tm)};
+  return {img_.mlp(at::addcmul(x.img, im[2], img_.proj(img_attended)), im),
+          txt_.mlp(at::addcmul(x.txt, tm[2], txt_.proj(txt_attended)), tm)};
 }
 
 SingleBlock::SingleBlock(const Weights& weights, const std::string& name, const TransformerConfig& config)
@@ -108,7 +109,7 @@ at::Tensor SingleBlock::forward(const at::Tensor& x, const at::Tensor& modulatio
   const QkvNorm::Heads heads = norm_.split(in[0]);
   const at::Tensor attended = merge_heads(
       attention(apply_rope(heads.q, sequence.rope), apply_rope(heads.k, sequence.rope), heads.v, sequence.key_bias));
-  return x + m[2] * linear2_(at::cat({attended, tanh_gelu(in[1])}, -1));
+  return at::addcmul(x, m[2], linear2_(at::cat({attended, tanh_gelu(in[1])}, -1)));
 }
 
 at::Tensor SingleBlock::forward_part(const at::Tensor& x, const at::Tensor& modulation, const Sequence& sequence,
@@ -121,7 +122,8 @@ at::Tensor SingleBlock::forward_part(const at::Tensor& x, const at::Tensor& modu
   const at::Tensor k = apply_rope(norm_.keys(kv[0]), sequence.rope);
   const at::Tensor attended = merge_heads(attention(q, k, norm_.values(kv[1]), sequence.key_bias));
   const at::Tensor mlp = tanh_gelu(linear1_.part(own, 3 * hidden_, mlp_size_));
-  return x.narrow(1, first, count) + m[2] * linear2_(at::cat({attended, mlp}, -1));  // (batch, count, hidden)
+  const at::Tensor change = linear2_(at::cat({attended, mlp}, -1));  // (batch, count, hidden)
+  return at::addcmul(x.narrow(1, first, count), m[2], change);
 }
 
 FinalLayer::FinalLayer(const Weights& weights, const std::string& name, const TransformerConfig& config)

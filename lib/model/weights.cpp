@@ -38,14 +38,20 @@ std::span<std::byte> bytes_of(const at::Tensor& tensor) {
   return {static_cast<std::byte*>(tensor.mutable_data_ptr()), tensor.nbytes()};
 }
 
-at::Tensor read_tensor(const Checkpoint& checkpoint, const std::string& name) {
+// A tensor as it is stored. `staging` is what it is read into, made larger where it must be: with memory of its own for
+// every tensor, the holes between the converted ones added up to a seventh of the weights.
+at::Tensor read_tensor(const Checkpoint& checkpoint, const std::string& name, at::Tensor& staging) {
   const TensorInfo& info = *checkpoint.at(name).tensor;
-  const at::Tensor stored = at::empty(info.shape, at::TensorOptions(*scalar_type(info.dtype)));
+  const at::ScalarType type = *scalar_type(info.dtype);
+  const std::int64_t bytes = c10::multiply_integers(info.shape) * static_cast<std::int64_t>(c10::elementSize(type));
+  if (!staging.defined() || staging.numel() < bytes) staging = at::empty({bytes}, at::kByte);
+  const at::Tensor stored = staging.narrow(0, 0, bytes).view(type).view(info.shape);
   checkpoint.read(name, bytes_of(stored));
   return stored;
 }
 
-at::Tensor load_tensor(const Checkpoint& checkpoint, const TensorPlan& plan, const at::TensorOptions& options) {
+at::Tensor load_tensor(const Checkpoint& checkpoint, const TensorPlan& plan, const at::TensorOptions& options,
+                       at::Tensor& staging) {
   const at::Tensor tensor = at::empty(plan.shape, options);
   for (const TensorPart& part : plan.parts) {
     const TensorInfo& info = *checkpoint.at(part.source).tensor;
@@ -54,7 +60,7 @@ at::Tensor load_tensor(const Checkpoint& checkpoint, const TensorPlan& plan, con
     if (same && part.rows == info.shape.at(0)) {
       checkpoint.read(part.source, bytes_of(target));
     } else {
-      const at::Tensor stored = read_tensor(checkpoint, part.source);
+      const at::Tensor stored = read_tensor(checkpoint, part.source, staging);
       target.copy_(stored.narrow(0, part.source_row, part.rows).reshape(target.sizes()));
     }
   }
@@ -110,8 +116,9 @@ Weights load_weights(const Checkpoint& checkpoint, const LoadTable& table, const
                      const LoadHook& loaded) {
   check_weights(checkpoint, table);
   Weights::Tensors tensors;
+  at::Tensor staging;
   for (const TensorPlan& plan : table) {
-    const at::Tensor tensor = load_tensor(checkpoint, plan, options);
+    const at::Tensor tensor = load_tensor(checkpoint, plan, options, staging);
     tensors.emplace(plan.name, tensor);
     if (loaded) loaded(static_cast<std::int64_t>(tensor.nbytes()));
   }

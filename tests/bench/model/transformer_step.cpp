@@ -133,9 +133,7 @@ int run_files(std::span<char*> arguments) {
   Inputs inputs{{}, bench::stored(file, "img", at::kFloat), bench::stored(file, "t", at::kFloat), number("side")};
   std::vector<at::Tensor> expected;
   for (const char* half : {"prompt", "negative"}) {
-    const auto part = [&](const char* end) {
-      return bench::stored(file, fmt::format("{}_{}", half, end), at::kFloat);
-    };
+    const auto part = [&](const char* end) { return bench::stored(file, fmt::format("{}_{}", half, end), at::kFloat); };
     inputs.texts.push_back({part("tokens"), part("pooled"), number(fmt::format("{}_kept", half).c_str())});
     expected.push_back(part("expected"));
   }
@@ -167,7 +165,8 @@ int run_small() {
     inputs.texts.push_back({at::cat({rows, padding}, 1), at::randn({1, config.pooled_channels}), kept});
   }
   const Step step(model, inputs);
-  const std::vector<bench::Figure> figures{{"rms of fast and plain", [&] { return rms_of_both(step.fast(), step.plain()); }}};
+  const std::vector<bench::Figure> figures{
+      {"rms of fast and plain", [&] { return rms_of_both(step.fast(), step.plain()); }}};
   return bench::run_short({}, memory, measures(step), figures, 1e-5);
 }
 
