@@ -54,6 +54,8 @@ if(step1x_torch_found)
     step1x::torch
     PROPERTIES IMPORTED_LOCATION ${root}/lib/libtorch_cpu.so
                INTERFACE_INCLUDE_DIRECTORIES "${root}/include;${root}/include/torch/csrc/api/include;${cuda_includes}"
+               # libtorch's headers bring a fmt of their own, of which there is no library.
+               INTERFACE_COMPILE_DEFINITIONS FMT_HEADER_ONLY=1
                INTERFACE_LINK_LIBRARIES step1x_c10)
 elseif(STEP1X_TORCH)
   message(STATUS "libtorch was not found: what needs it is not built (scripts/libtorch fetches it)")
