@@ -16,6 +16,7 @@ at::Tensor axis_angles(const at::Tensor& ids, std::int64_t dim, double theta) {
 // modules/layers.py: EmbedND.forward
 RopeTable rope_table(const at::Tensor& ids, const std::vector<std::int64_t>& axes_dim, double theta) {
   std::vector<at::Tensor> angles;
+  angles.reserve(axes_dim.size());
   for (std::size_t axis = 0; axis < axes_dim.size(); ++axis) {
     angles.push_back(axis_angles(ids.select(-1, static_cast<std::int64_t>(axis)), axes_dim[axis], theta));
   }

@@ -26,6 +26,8 @@ class GroupNorm {
   GroupNorm(const Weights& weights, const std::string& name, std::int64_t channels, std::int64_t groups);
   // float32
   at::Tensor operator()(const at::Tensor& x) const;
+  // The same, then silu.
+  at::Tensor activated(const at::Tensor& x) const;
 
  private:
   std::int64_t groups_;

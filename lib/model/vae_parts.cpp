@@ -12,6 +12,12 @@ std::int64_t channels_of(const VaeConfig& config, std::int64_t level) {
   return config.channels[static_cast<std::size_t>(level)];
 }
 
+// Channels side by side is how the CPU's convolutions compute: with rows side by side they rearrange every input and
+// output. All layers keep the order that comes in.
+at::Tensor ordered(const at::Tensor& x) {
+  return x.is_cpu() ? x.contiguous(at::MemoryFormat::ChannelsLast) : x;
+}
+
 }  // namespace
 
 VaeMiddle::VaeMiddle(const Weights& weights, const std::string& name, std::int64_t channels, std::int64_t groups)
@@ -44,13 +50,13 @@ VaeEncoder::VaeEncoder(const VaeConfig& config, const Weights& weights)
 
 // modules/autoencoder.py: Encoder.forward
 at::Tensor VaeEncoder::operator()(const at::Tensor& picture, at::ScalarType compute) const {
-  at::Tensor x = in_(picture, compute, 1);  // (batch, channels, height, width)
+  at::Tensor x = in_(ordered(picture), compute, 1);  // (batch, channels, height, width)
   for (const Level& level : levels_) {
     for (const ResnetBlock& block : level.blocks) x = block(x, compute);
     if (level.down) x = (*level.down)(x, compute);  // (batch, channels, h / 2, w / 2)
   }
   x = middle_(x, compute);
-  return out_(at::silu(norm_(x)), compute, 1);  // (batch, 2 * latent_channels, h, w)
+  return out_(norm_.activated(x), compute, 1).contiguous();  // (batch, 2 * latent_channels, h, w)
 }
 
 VaeDecoder::VaeDecoder(const VaeConfig& config, const Weights& weights)
@@ -74,12 +80,12 @@ VaeDecoder::VaeDecoder(const VaeConfig& config, const Weights& weights)
 
 // modules/autoencoder.py: Decoder.forward
 at::Tensor VaeDecoder::operator()(const at::Tensor& z, at::ScalarType compute) const {
-  at::Tensor x = middle_(in_(z, compute, 1), compute);  // (batch, channels, h, w)
+  at::Tensor x = middle_(in_(ordered(z), compute, 1), compute);  // (batch, channels, h, w)
   for (const Level& level : std::views::reverse(levels_)) {
     for (const ResnetBlock& block : level.blocks) x = block(x, compute);
     if (level.up) x = (*level.up)(x, compute);  // (batch, channels, 2 * h, 2 * w)
   }
-  return out_(at::silu(norm_(x)), compute, 1);  // (batch, out_channels, height, width)
+  return out_(norm_.activated(x), compute, 1).contiguous();  // (batch, out_channels, height, width)
 }
 
 }  // namespace step1x

@@ -39,7 +39,7 @@ std::span<std::byte> bytes_of(const at::Tensor& tensor) {
 }
 
 // A tensor as it is stored. `staging` is what it is read into, made larger where it must be: with memory of its own for
-// every tensor, the holes between the converted ones added up to a seventh of the weights.
+// every tensor, the holes between the converted ones took a tenth of the weights again.
 at::Tensor read_tensor(const Checkpoint& checkpoint, const std::string& name, at::Tensor& staging) {
   const TensorInfo& info = *checkpoint.at(name).tensor;
   const at::ScalarType type = *scalar_type(info.dtype);

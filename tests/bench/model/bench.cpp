@@ -95,6 +95,8 @@ void serve(const Setting& setting, const TensorMemory& memory, std::span<const M
 
 int run_short(const Setting& setting, const TensorMemory& memory, std::span<const Measure> measures,
               std::span<const Figure> figures, double most) {
+  // On a busy machine a second thread costs a small model more than it helps.
+  at::set_num_threads(setting.threads);
   for (const Measure& measure : measures) fmt::print("{} {:.5f}\n", measure.name, seconds(setting, measure));
   bool good = true;
   for (const Figure& figure : figures) {

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """One step of the transformer for prompt and negative prompt, by bench_transformer_step and by diffusers'
 FluxTransformer2DModel, on the same random checkpoint, machine, threads and type. An edit: the reference picture's tokens
-follow the target's. The text is 640 tokens, of which the prompt has --kept and the negative prompt five; the rest is
-padding.
+follow the target's. The text is 640 tokens, of which the prompt has --kept and the negative prompt 25 fewer; the rest
+is padding. In a real edit the kept ones include the picture's, 256 to 324 (--kept 330).
 
     python3 -m venv venv && venv/bin/pip install torch==2.11.0 diffusers==0.35.1 transformers==4.55.0
     venv/bin/python tests/bench/model/transformer_step.py build/release/tests/bench_transformer_step --size 256 512
@@ -28,6 +28,7 @@ HIDDEN, HEADS, DOUBLE, SINGLE = 1024, 8, 5, 10
 CHANNELS, POOLED, TEXT = 64, 768, 1024
 CONNECTOR_DEPTH, CONNECTOR_TIME = 2, 256
 TOKENS = 640
+NEGATIVE_FEWER = 25
 TIME = 0.5
 
 RENAMED = {
@@ -95,7 +96,7 @@ def make_inputs(size, kept):
     made = torch.Generator().manual_seed(2)
     inputs = {"img": torch.randn(1, 2 * side * side, CHANNELS, generator=made), "t": torch.tensor([TIME]),
               "side": torch.tensor([side])}
-    for name, count in (("prompt", kept), ("negative", 5)):
+    for name, count in (("prompt", kept), ("negative", kept - NEGATIVE_FEWER)):
         tokens = torch.randn(1, TOKENS, TEXT, generator=made)
         tokens[:, count:] = tokens[:, count:count + 1]
         inputs |= {f"{name}_tokens": tokens, f"{name}_kept": torch.tensor([count]),
@@ -117,7 +118,7 @@ def reference(model, inputs, dtype):
 
 def main():
     options = compare.arguments(__doc__, ([256, 512, 1024], "pixels along a side"),
-                                kept=(30, "tokens of the prompt; those of the picture are among them"))
+                                kept=(30, "tokens of the prompt that are not padding"))
     model = make_model()
     compare.print_machine(options, model, [diffusers])
     print("type  pixels  torch s  plain s   fast s  plain/torch  fast/torch  "
