@@ -88,6 +88,7 @@ std::vector<at::Tensor> Transformer::forward(std::span<const TransformerInput> i
     }
   }
   std::vector<at::Tensor> x;
+  x.reserve(streams.size());
   for (const DoubleBlock::Streams& each : streams) x.push_back(at::cat({each.txt, each.img}, 1));
   streams.clear();
   for (std::size_t block = 0; block + 1 < single_blocks_.size(); ++block) {
@@ -97,6 +98,7 @@ std::vector<at::Tensor> Transformer::forward(std::span<const TransformerInput> i
     }
   }
   std::vector<at::Tensor> out;
+  out.reserve(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) out.push_back(last_block(inputs[i], x[i], options));
   return out;
 }
