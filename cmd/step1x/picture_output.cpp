@@ -58,7 +58,7 @@ PictureOutput::PictureOutput(const fs::path& unnamed, const std::optional<std::s
     if (!format && path_.has_extension()) format_ = parse_format(path_, "--output " + path_.string());
   } else {
     path_ = unnamed;
-    path_ += "." + format.value_or("png");
+    path_ += fmt::format(".{}", format.value_or("png"));
   }
   check_folder(path_);
 }
