@@ -58,7 +58,7 @@ Comparisons check_prompt_ids_v1_2(const fs::path& folder, const Tokenizer& full)
       if (encoded.ids != each.at("ids").get<Ids>()) ++wrong;
       if (encoded.quoted != each.at("text_mask").get<std::vector<std::uint8_t>>()) ++wrong;
     } catch (const Error&) {
-      // The reference takes a second placeholder for a second picture; it is refused here.
+      // The reference takes a second picture mark for a second picture; it is refused here.
       if (prompt.find("<|image_pad|>") == std::string::npos) ++wrong;
     }
   }
