@@ -5,8 +5,8 @@
 #include "base/error.hpp"
 #include "model/encoder_patches.hpp"
 #include "model/packing.hpp"
+#include "model/text_config.hpp"
 #include "model/text_encoder_weights.hpp"
-#include "weights/json_file.hpp"
 
 namespace step1x {
 
@@ -14,20 +14,6 @@ namespace {
 
 // What the text encoder sees when there is no picture.
 constexpr PictureSize kBlackPicture{1024, 1024};
-
-// The object "text" of a flat folder's config.json.
-nlohmann::json text_overrides(const ModelLayout& layout) {
-  if (layout.kind != LayoutKind::flat || layout.config.empty()) return nlohmann::json::object();
-  return read_json_object(layout.config).value("text", nlohmann::json::object());
-}
-
-PromptConfig prompt_config(const ModelLayout& layout) {
-  PromptConfig config = layout.kind == LayoutKind::flat        ? native_prompt()
-                        : layout.version == ModelVersion::v1_2 ? diffusers_v1_2_prompt()
-                                                               : diffusers_v1_1_prompt();
-  apply_overrides(config, text_overrides(layout), layout.config.string());
-  return config;
-}
 
 bool is_guided(const JobOptions& job, LayoutKind layout) {
   return layout == LayoutKind::flat ? job.guidance >= 0 : job.guidance > 1;

@@ -94,13 +94,18 @@ void add_text(Table& table, const TextEncoderConfig& config) {
 
 }  // namespace
 
-LoadTable text_encoder_table(const TextEncoderConfig& config, const Checkpoint& checkpoint) {
+TextEncoderNames text_encoder_names(const Checkpoint& checkpoint) {
+  TextEncoderNames names;
+  if (checkpoint.find("model.visual.patch_embed.proj.weight") != nullptr) names.vision = "model.visual.";
+  if (checkpoint.find("model.language_model.embed_tokens.weight") != nullptr) names.text = "model.language_model.";
+  return names;
+}
+
+LoadTable text_encoder_table(const TextEncoderConfig& config, const TextEncoderNames& names) {
   Table table;
-  const bool nested_vision = checkpoint.find("model.visual.patch_embed.proj.weight") != nullptr;
-  table.prefix("visual.", nested_vision ? "model.visual." : "visual.");
+  table.prefix("visual.", names.vision);
   add_vision(table, config);
-  const bool nested_text = checkpoint.find("model.language_model.embed_tokens.weight") != nullptr;
-  table.prefix("text.", nested_text ? "model.language_model." : "model.");
+  table.prefix("text.", names.text);
   add_text(table, config);
   return table.take();
 }
@@ -109,7 +114,7 @@ TextEncoderFiles open_text_encoder(const ModelLayout& layout) {
   Checkpoint checkpoint(layout.text_encoder);
   check_text_encoder(checkpoint, layout);
   const TextEncoderConfig config = read_text_encoder_config(layout.text_encoder_config);
-  LoadTable table = text_encoder_table(config, checkpoint);
+  LoadTable table = text_encoder_table(config, text_encoder_names(checkpoint));
   std::vector<ExpectedTensor> expected;
   for (const TensorPlan& plan : table) {
     for (const TensorPart& part : plan.parts) expected.push_back({part.source, part.source_shape});

@@ -5,14 +5,22 @@
 // up projections one "gate_up". The output head (lm_head) is not in the table, so it is never read.
 #pragma once
 
+#include <string>
+
 #include "model/text_encoder_config.hpp"
 #include "model/weights.hpp"
 #include "weights/layout.hpp"
 
 namespace step1x {
 
-// Takes the names of either form: visual.*, model.* (what is published), or model.visual.*, model.language_model.*.
-LoadTable text_encoder_table(const TextEncoderConfig& config, const Checkpoint& checkpoint);
+// How a checkpoint's names begin: as published, or one level deeper (model.visual.*, model.language_model.*).
+struct TextEncoderNames {
+  std::string vision = "visual.";
+  std::string text = "model.";
+};
+TextEncoderNames text_encoder_names(const Checkpoint& checkpoint);
+
+LoadTable text_encoder_table(const TextEncoderConfig& config, const TextEncoderNames& names);
 
 struct TextEncoderFiles {
   TextEncoderConfig config;

@@ -94,6 +94,7 @@ ModelLayout diffusers_layout(const fs::path& folder, const LayoutChoice& choice)
   layout.folder = folder;
   const fs::path index = folder / "model_index.json";
   const nlohmann::json content = read_json_object(index);
+  layout.config = index;
   const nlohmann::json pipeline = content.value("_class_name", nlohmann::json());
   if (pipeline == "Step1XEditPipeline") {
     layout.version = ModelVersion::v1_1;

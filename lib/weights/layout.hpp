@@ -35,7 +35,7 @@ struct ModelLayout {
   std::filesystem::path tokenizer;            // tokenizer.json
   std::filesystem::path text_encoder_config;  // its config.json
   // Empty where there is none.
-  std::filesystem::path config;  // flat: dimensions of all parts
+  std::filesystem::path config;  // flat: dimensions of all parts; diffusers: model_index.json
   std::filesystem::path transformer_config;
   std::filesystem::path vae_config;
   std::filesystem::path scheduler_config;
