@@ -13,7 +13,6 @@ namespace {
 struct EditFlags : JobFlags {
   std::string input;
   std::optional<std::string> output;
-  std::optional<std::int64_t> size;
 };
 
 // <stem>-edited beside the input; stdin-edited here.
@@ -24,8 +23,7 @@ std::filesystem::path unnamed_output(const std::string& input) {
 }
 
 ExitCode run_edit(const EditFlags& flags, const Context& context) {
-  config::Loaded loaded = apply_flags(load_settings(context), flags);
-  loaded.settings.size = flags.size.value_or(loaded.settings.size);
+  const config::Loaded loaded = apply_flags(load_settings(context), flags);
   PictureJob job(loaded, flags, context);
   const std::string prompt = read_prompt(flags, flags.input == "-");
   const PictureOutput output(unnamed_output(flags.input), flags.output, flags.format);
@@ -56,8 +54,9 @@ void add_edit(CLI::App& app, Context& context) {
           "Write here, replacing what is there; - for standard output; default: <input>-edited.png, replacing nothing")
       ->type_name("FILE");
   command
-      ->add_option("--size", flags->size,
-                   "Edit at the area of a square with this side: 512, 768, 1024 or another; default 1024")
+      ->add_option(
+          "--size", flags->size,
+          "Edit at the area of a square with this side: 512, 768, 1024 or another; default: the model's own, or 1024")
       ->type_name("N")
       ->check(CLI::Range(16, 4096));
   add_job_flags(*command, *flags);

@@ -1,5 +1,6 @@
 #include "job_flags.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -7,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "model.hpp"
+#include "model_defaults.hpp"
 #include "settings.hpp"
 
 namespace step1x::cli {
@@ -39,6 +41,16 @@ std::string visible_devices() {
   return "";
 }
 
+// A flag, else what the user has set, else what the model is made for, else the built-in default.
+template <typename T>
+T choose(const std::optional<T>& flag, const config::Loaded& loaded, std::string_view key, T setting,
+         const std::optional<T>& of_model) {
+  if (flag) return *flag;
+  const auto entry = std::ranges::find(loaded.entries, key, &config::Entry::key);
+  const bool set = entry != loaded.entries.end() && entry->source != "default";
+  return set ? setting : of_model.value_or(setting);
+}
+
 }  // namespace
 
 void add_job_flags(CLI::App& command, JobFlags& flags) {
@@ -51,8 +63,12 @@ void add_job_flags(CLI::App& command, JobFlags& flags) {
       .add_option("--format", flags.format,
                   "png, jpeg, webp, tiff, gif, avif or heic; default: by the name of the output")
       ->type_name("FORMAT");
-  command.add_option("--steps", flags.steps, "Denoising steps; default 28")->type_name("N")->check(CLI::Range(1, 1000));
-  command.add_option("--guidance,--cfg-scale", flags.guidance, "How closely to follow the prompt; default 6.0")
+  command.add_option("--steps", flags.steps, "Denoising steps; default: the model's own, or 28")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000));
+  command
+      .add_option("--guidance,--cfg-scale", flags.guidance,
+                  "How closely to follow the prompt; default: the model's own, or 6.0")
       ->type_name("X")
       ->check(CLI::Range(0.0, 100.0));
   command
@@ -67,7 +83,7 @@ void add_job_flags(CLI::App& command, JobFlags& flags) {
       ->check(CLI::Range(static_cast<std::int64_t>(-1), static_cast<std::int64_t>(1) << 53));
   command
       .add_option("--model", flags.model,
-                  "A model folder, a hub id in the local cache, or a name from the configuration")
+                  "A model folder, a hub id in the local cache, a name from the configuration, or demo")
       ->type_name("MODEL");
   command.add_option("--device", flags.device, "auto, cpu, cuda:N or a GPU's UUID; default auto")->type_name("DEVICE");
   command.add_flag("--vae-tiling", flags.vae_tiling,
@@ -104,8 +120,6 @@ std::string read_prompt(const JobFlags& flags, bool stdin_taken) {
 config::Loaded apply_flags(config::Loaded loaded, const JobFlags& flags) {
   config::Settings& settings = loaded.settings;
   settings.negative_prompt = flags.negative_prompt.value_or(settings.negative_prompt);
-  settings.steps = flags.steps.value_or(settings.steps);
-  settings.guidance = flags.guidance.value_or(settings.guidance);
   settings.model = flags.model.value_or(settings.model);
   settings.device = flags.device.value_or(settings.device);
   check_utf8(settings.negative_prompt, "--negative-prompt");
@@ -123,13 +137,15 @@ config::Loaded apply_flags(config::Loaded loaded, const JobFlags& flags) {
 
 ipc::Json job_members(const config::Loaded& loaded, const JobFlags& flags, const std::string& prompt) {
   const config::Settings& settings = loaded.settings;
+  const std::string model = resolve_model(loaded);
+  const ModelDefaults own = model_defaults(model);
   ipc::Json members = {{"prompt", prompt},
                        {"negative_prompt", settings.negative_prompt},
-                       {"size", settings.size},
-                       {"steps", settings.steps},
-                       {"guidance", settings.guidance},
+                       {"size", choose(flags.size, loaded, "size", settings.size, own.size)},
+                       {"steps", choose(flags.steps, loaded, "steps", settings.steps, own.steps)},
+                       {"guidance", choose(flags.guidance, loaded, "guidance", settings.guidance, own.guidance)},
                        {"seed", choose_seed(flags.seed)},
-                       {"model", resolve_model(loaded)},
+                       {"model", model},
                        {"device", settings.device},
                        {"priority", "interactive"},
                        {"timers", timers(settings)}};

@@ -15,6 +15,7 @@ struct JobFlags {
   std::optional<std::string> prompt_file;
   std::optional<std::string> negative_prompt;
   std::optional<std::string> format;
+  std::optional<std::int64_t> size;  // `edit` alone has a flag for it
   std::optional<std::int64_t> steps;
   std::optional<double> guidance;
   std::optional<std::string> guidance_damping;

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "base/error.hpp"
+#include "base/process.hpp"
 #include "hub/cache.hpp"
 
 namespace step1x::cli {
@@ -15,18 +16,28 @@ bool is_model(const fs::path& path) {
   return fs::is_directory(path, problem) || (path.extension() == ".safetensors" && fs::is_regular_file(path, problem));
 }
 
+// In an installed tree and in a build tree alike.
+std::string demo_model() {
+  const fs::path folder = (fs::path(program_directory()) / "../share/step1x/demo").lexically_normal();
+  if (is_model(folder)) return folder.string();
+  throw Error::format(ErrorCode::model_missing, "model 'demo': {} is not there; install step1x with `cmake --install`",
+                      folder.string());
+}
+
 }  // namespace
 
 std::string resolve_model(const config::Loaded& loaded) {
   const std::string& wanted = loaded.settings.model;
   if (wanted.empty()) {
     throw Error::format(ErrorCode::model_missing,
-                        "no model is set: give --model FOLDER with the files of Step1X-Edit, or put model = \"FOLDER\" "
-                        "into {}; see step1x-edit(1)",
+                        "no model is set: download Step1X-Edit (42 GB) from the model hub and put model = "
+                        "\"stepfun-ai/Step1X-Edit-v1p1-diffusers\", or its folder, into {}; --model demo tries the "
+                        "small one that comes with step1x",
                         loaded.file.string());
   }
   if (wanted.starts_with("fake:")) return wanted;
   const auto named = loaded.settings.models.find(wanted);
+  if (named == loaded.settings.models.end() && wanted == "demo") return demo_model();
   const std::string place = named == loaded.settings.models.end() ? wanted : named->second;
   // The names inside a snapshot of the hub's cache are links whose targets have no names, so nothing is resolved.
   if (is_model(place)) return fs::absolute(place).lexically_normal().string();

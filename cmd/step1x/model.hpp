@@ -7,8 +7,8 @@
 
 namespace step1x::cli {
 
-// A folder or one of its files (made absolute), a hub id (the snapshot in the local cache), a name from [models], or
-// "fake:..." as it is. Throws Error(model_missing).
+// A folder or one of its files (made absolute), a hub id (the snapshot in the local cache), a name from [models],
+// "demo" (the model that comes with step1x), or "fake:..." as it is. Throws Error(model_missing).
 std::string resolve_model(const config::Loaded& loaded);
 
 }  // namespace step1x::cli
