@@ -78,8 +78,6 @@ Result ModelRunner::compute(const Job& job, Progress& progress) const {
   options.observe = [&](std::string_view name, const at::Tensor&) {
     if (name == "times") denoising = Clock::now();
   };
-  // The bias that stands for the padding must not be rounded to bf16, which the fused kernels of a GPU would do.
-  options.denoise.collapse_padding = loaded_->options.device.is_cpu();
   Clock::time_point last_step = start;
   options.denoise.after_block = [&] { progress.check(); };
   options.denoise.after_step = [&](int step, const at::Tensor&, const at::Tensor&) {

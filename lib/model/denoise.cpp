@@ -1,7 +1,6 @@
 #include "model/denoise.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
 
 #include "model/packing.hpp"
@@ -40,12 +39,7 @@ Half prepare_half(const TransformerParts& model, const TextInput& text, const at
   half.text.kept = at::arange(kept + rows, text.states.options().dtype(at::kLong)).lt(kept).unsqueeze(0);
   const at::Tensor ids = at::cat({pad_rows(text.ids, rows), image_positions}, 1);  // (1, length + image, 3)
   half.sequence.rope = model.transformer.rope(ids);
-  if (rows < text.padding) {
-    const at::Tensor place = at::arange(ids.size(1), ids.options().dtype(at::kLong));
-    // float32 whatever the model's type: rounded to bf16, log(600) is wrong by half a percent.
-    half.sequence.key_bias = place.eq(kept).to(at::kFloat) * std::log(static_cast<double>(text.padding));
-    half.sequence.key_bias = half.sequence.key_bias.reshape({1, 1, 1, -1});
-  }
+  if (rows < text.padding) half.sequence.repeated = {kept, static_cast<double>(text.padding)};
   return half;
 }
 

@@ -15,8 +15,8 @@
 namespace step1x {
 
 struct DenoiseOptions {
-  // The rows of padding are alike, in every block: one of them is computed, and its score as a key is raised by
-  // log(count), which weighs as much as count keys do.
+  // The rows of padding are alike, in every block: one of them is computed, and counts as often as a key
+  // (RepeatedKey).
   bool collapse_padding = true;
   // Connector and modulation of all steps are computed before the first: they depend on time and prompt only.
   bool precompute = true;

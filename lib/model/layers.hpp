@@ -38,4 +38,17 @@ at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& shift, const at
 // added to the scores, or, if it is boolean, says which of them count. -> (batch, heads, n, d)
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& bias = {});
 
+// A key that stands for several equal ones.
+struct RepeatedKey {
+  std::int64_t place = 0;  // among the keys
+  double count = 1;
+};
+
+// attention() over keys of which one is repeated, exactly. On a GPU it is computed by itself and merged, which has no
+// gradients; elsewhere its score is raised by log(count).
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const RepeatedKey& repeated);
+// The two ways.
+at::Tensor biased_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const RepeatedKey& repeated);
+at::Tensor merged_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const RepeatedKey& repeated);
+
 }  // namespace step1x

@@ -80,7 +80,7 @@ DoubleBlock::Streams DoubleBlock::forward(const Streams& x, const Streams& modul
   const at::Tensor q = apply_rope(at::cat({txt.q, img.q}, 2), sequence.rope);  // (batch, heads, length + n, head_dim)
   const at::Tensor k = apply_rope(at::cat({txt.k, img.k}, 2), sequence.rope);
   const at::Tensor v = at::cat({txt.v, img.v}, 2);
-  const at::Tensor attended = merge_heads(attention(q, k, v, sequence.key_bias));  // (batch, length + n, hidden)
+  const at::Tensor attended = merge_heads(attention(q, k, v, sequence.repeated));  // (batch, length + n, hidden)
   const std::int64_t length = x.txt.size(1);
   const at::Tensor txt_attended = attended.narrow(1, 0, length);
   const at::Tensor img_attended = attended.narrow(1, length, x.img.size(1));
@@ -108,7 +108,7 @@ at::Tensor SingleBlock::forward(const at::Tensor& x, const at::Tensor& modulatio
       linear1_(modulated_norm(x, m[0], m[1], kEpsilon)).split_with_sizes({3 * hidden_, mlp_size_}, -1);
   const QkvNorm::Heads heads = norm_.split(in[0]);
   const at::Tensor attended = merge_heads(
-      attention(apply_rope(heads.q, sequence.rope), apply_rope(heads.k, sequence.rope), heads.v, sequence.key_bias));
+      attention(apply_rope(heads.q, sequence.rope), apply_rope(heads.k, sequence.rope), heads.v, sequence.repeated));
   return at::addcmul(x, m[2], linear2_(at::cat({attended, tanh_gelu(in[1])}, -1)));
 }
 
@@ -120,7 +120,7 @@ at::Tensor SingleBlock::forward_part(const at::Tensor& x, const at::Tensor& modu
   const at::Tensor q = apply_rope(norm_.queries(linear1_.part(own, 0, hidden_)), rows(sequence.rope, first, count));
   const std::vector<at::Tensor> kv = linear1_.part(normed, hidden_, 2 * hidden_).chunk(2, -1);
   const at::Tensor k = apply_rope(norm_.keys(kv[0]), sequence.rope);
-  const at::Tensor attended = merge_heads(attention(q, k, norm_.values(kv[1]), sequence.key_bias));
+  const at::Tensor attended = merge_heads(attention(q, k, norm_.values(kv[1]), sequence.repeated));
   const at::Tensor mlp = tanh_gelu(linear1_.part(own, 3 * hidden_, mlp_size_));
   const at::Tensor change = linear2_(at::cat({attended, mlp}, -1));  // (batch, count, hidden)
   return at::addcmul(x.narrow(1, first, count), m[2], change);

@@ -35,8 +35,8 @@ class QkvNorm {
 
 // What both kinds of blocks share about the sequence they work on.
 struct Sequence {
-  RopeTable rope;       // of all tokens
-  at::Tensor key_bias;  // undefined, or (batch or 1, 1, 1, tokens): added to the scores of a token as a key
+  RopeTable rope;        // of all tokens
+  RepeatedKey repeated;  // a token that stands for several as a key
 };
 
 class DoubleBlock {
