@@ -149,7 +149,8 @@ ipc::Json job_members(const config::Loaded& loaded, const JobFlags& flags, const
                        {"device", settings.device},
                        {"priority", "interactive"},
                        {"timers", timers(settings)}};
-  if (flags.guidance_damping) members["guidance_damping"] = *flags.guidance_damping;
+  const std::optional<std::string> damping = flags.guidance_damping ? flags.guidance_damping : own.guidance_damping;
+  if (damping) members["guidance_damping"] = *damping;
   if (flags.vae_tiling) members["vae_tiling"] = true;
   if (const std::string visible = visible_devices(); !visible.empty()) members["visible_devices"] = visible;
   if (const char* torch = std::getenv("STEP1X_TORCH_DIR"); torch != nullptr && *torch != '\0') {

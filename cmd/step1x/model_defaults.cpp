@@ -25,6 +25,16 @@ std::optional<T> number(const json& object, const char* key, T low, T high, cons
   return found->get<T>();
 }
 
+std::optional<std::string> damping(const json& object, const fs::path& file) {
+  const auto found = object.find("guidance_damping");
+  if (found == object.end()) return std::nullopt;
+  if (*found != "all" && *found != "early" && *found != "off") {
+    throw Error::format(ErrorCode::model_missing, "{}: 'step1x.guidance_damping' is {}, expected all, early or off",
+                        file.string(), found->dump());
+  }
+  return found->get<std::string>();
+}
+
 }  // namespace
 
 ModelDefaults model_defaults(const std::string& model) {
@@ -37,7 +47,7 @@ ModelDefaults model_defaults(const std::string& model) {
     const auto own = content.find("step1x");
     if (own == content.end() || !own->is_object()) return {};
     return {number<std::int64_t>(*own, "size", 16, 4096, file), number<std::int64_t>(*own, "steps", 1, 1000, file),
-            number<double>(*own, "guidance", 0, 100, file)};
+            number<double>(*own, "guidance", 0, 100, file), damping(*own, file)};
   }
   return {};
 }

@@ -12,6 +12,7 @@ struct ModelDefaults {
   std::optional<std::int64_t> size;
   std::optional<std::int64_t> steps;
   std::optional<double> guidance;
+  std::optional<std::string> guidance_damping;
 };
 
 // From the object "step1x" of model_index.json (diffusers folders) or of config.json (flat ones), if there is one.
