@@ -38,7 +38,7 @@ struct Side {
 constexpr std::array kSides{Side{4, 0.45}, Side{8, 0.4}, Side{16, 0.15}};
 // Pieces are put anywhere within as many tokens as this, so that all positions are learnt.
 constexpr std::int64_t kPositions = 24;
-constexpr std::int64_t kReadings = 8;  // of requests, a step
+constexpr std::int64_t kReadings = 12;  // of requests, a step
 constexpr double kUnknown = 0.12;
 constexpr double kNoPrompt = 0.05;
 

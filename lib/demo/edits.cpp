@@ -11,8 +11,8 @@ namespace step1x::demo {
 namespace {
 
 constexpr std::array<std::string_view, kEdits.size()> kNames{
-    "none",   "black and white", "brighter", "darker", "invert",   "red",  "green",     "blue",
-    "yellow", "purple",          "orange",   "sepia",  "contrast", "blur", "posterise", "pixelate"};
+    "none",   "black and white", "brighter", "darker", "invert",   "red",  "green",   "blue",
+    "yellow", "purple",          "orange",   "sepia",  "contrast", "blur", "pixelate"};
 
 // What the brightest grey becomes.
 constexpr std::array<std::array<double, 3>, 6> kTints{
@@ -26,7 +26,6 @@ constexpr std::array<std::array<double, 3>, 3> kSepia{
 constexpr int kBlurRadius = 8;
 constexpr double kBlurDeviation = 3;
 constexpr std::int64_t kBlock = 8;
-constexpr double kLevels = 3;  // less one
 
 at::Tensor colour(const std::array<double, 3>& values, const at::Tensor& like) {
   return at::tensor(std::vector<double>(values.begin(), values.end()), at::kDouble)
@@ -88,8 +87,6 @@ at::Tensor apply(Edit edit, const at::Tensor& x) {
       return ((x - 0.5) * 1.8 + 0.5).clamp(0, 1);
     case Edit::blur:
       return blur(x);
-    case Edit::posterise:
-      return (x * kLevels).round() / kLevels;
     case Edit::pixelate:
       return at::avg_pool2d(x, kBlock).repeat_interleave(kBlock, 2).repeat_interleave(kBlock, 3);
     case Edit::none:

@@ -24,13 +24,11 @@ enum class Edit {
   sepia,
   contrast,
   blur,
-  posterise,
   pixelate,
 };
-inline constexpr std::array kEdits{Edit::none,    Edit::black_and_white, Edit::brighter, Edit::darker, Edit::invert,
-                                   Edit::red,     Edit::green,           Edit::blue,     Edit::yellow, Edit::purple,
-                                   Edit::orange,  Edit::sepia,           Edit::contrast, Edit::blur,   Edit::posterise,
-                                   Edit::pixelate};
+inline constexpr std::array kEdits{Edit::none,   Edit::black_and_white, Edit::brighter, Edit::darker, Edit::invert,
+                                   Edit::red,    Edit::green,           Edit::blue,     Edit::yellow, Edit::purple,
+                                   Edit::orange, Edit::sepia,           Edit::contrast, Edit::blur,   Edit::pixelate};
 
 // "black and white"
 std::string_view name(Edit edit);

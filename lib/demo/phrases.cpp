@@ -14,12 +14,12 @@ using Texts = std::span<const std::string_view>;
 // In a pattern, (a|b|c) is one of a, b, c, and each may hold more of that; $ is a name for the picture.
 constexpr std::string_view kPicture =
     "(it|this|the image|the picture|the photo|this image|this picture|this photo|my photo|everything|the whole image|"
-    "the photograph)";
+    "the photograph|the scene|this scene|the shot|the entire picture|this snapshot|the view|the whole thing)";
 
 constexpr std::string_view kBefore = "(||||please |can you |could you please |i want you to |now |just )";
 constexpr std::string_view kAfter = "(||||, please| please| now| for me|.|!)";
 
-constexpr std::array<std::string_view, 7> kBlackAndWhite{
+constexpr std::array<std::string_view, 9> kBlackAndWhite{
     "(make|turn|convert|change|render|paint) $ (|in|to|into) (black and "
     "white|b&w|grayscale|greyscale|monochrome|grey|gray)",
     "(remove|drop|take away|delete|strip) (all |the |)(colors|colours|color|colour) (|from $|of $)",
@@ -28,21 +28,26 @@ constexpr std::array<std::string_view, 7> kBlackAndWhite{
     "$ in (black and white|grayscale|greyscale|gray|grey|b&w)",
     "(make|turn) $ (colorless|colourless)",
     "(no|without) (colors|colours|color|colour)",
+    "get rid of (all |the |)(colors|colours|color|colour) (|of $|in $)",
+    "(show|give me|i want) $ in (shades of grey|greyscale|grayscale|black and white|monochrome)",
 };
-constexpr std::array<std::string_view, 6> kBrighter{
+constexpr std::array<std::string_view, 8> kBrighter{
     "(make|turn) $ (brighter|lighter|much brighter|a bit brighter|a lot brighter|more bright|bright)",
     "(brighten|lighten) $ (|up)",
     "(increase|raise|turn up|boost) the (brightness|exposure|light) (|of $|in $)",
     "(brighter|lighter|more light|more brightness|brighten up|more exposure)",
     "(add|give) (more |)(light|brightness) (|to $)",
     "$ is too dark, (brighten|lighten) it",
+    "(let there be|i want|there should be|put) more light (|on $|here|everywhere)",
+    "(brightness|lightness|light|exposure) (up|higher|increased)",
 };
-constexpr std::array<std::string_view, 6> kDarker{
+constexpr std::array<std::string_view, 7> kDarker{
     "(make|turn) $ (darker|dimmer|much darker|a bit darker|a lot darker|more dark|dark)",
     "(darken|dim) $ (|down)",
     "(decrease|lower|turn down|reduce) the (brightness|exposure|light) (|of $|in $)",
     "(darker|dimmer|less light|less brightness|darken|less exposure)",
-    "(remove|use|with) (less |some )(light|brightness) (|in $)",
+    "(use|with|there should be|i want) less (light|brightness) (|in $)",
+    "(brightness|lightness|light|exposure) (down|lower|decreased)",
     "$ is too bright, (darken|dim) it",
 };
 constexpr std::array<std::string_view, 5> kInvert{
@@ -59,7 +64,7 @@ constexpr std::array<std::string_view, 7> kTint{
     "(#|# tint|# filter|# tone|# colors|# light|# hue|tint #)",
     "(change|shift|set) the (color|colour|hue|tint|tone) (|of $) to #",
     "$ in (#|# light|# colors|# tones|shades of #)",
-    "(tint|color|colour) $ with #",
+    "(tint|color|colour|bathe|dip) $ (with|in) #",
     "(more|lots of|add) #",
 };
 constexpr std::array<std::string_view, 5> kSepia{
@@ -82,13 +87,6 @@ constexpr std::array<std::string_view, 5> kBlur{
     "(add|apply) (a |some |)(blur|gaussian blur|soft focus|smoothing) (|to $)",
     "(blur|gaussian blur|blurry|blurred|out of focus|soft focus)",
     "put $ out of focus",
-};
-constexpr std::array<std::string_view, 5> kPosterise{
-    "(posterise|posterize|quantize) $",
-    "(reduce|limit|lower) the number of (colors|colours) (|in $|of $)",
-    "(make|turn|convert) $ (|in|to|into) a (poster|pop art poster|screen print)",
-    "(posterise|posterize|poster effect|poster style|posterized|posterised)",
-    "(use|with) (only a few|only few|fewer|few) (colors|colours) (|in $)",
 };
 constexpr std::array<std::string_view, 5> kPixelate{
     "(pixelate|pixelise|pixelize|mosaic) $",
@@ -137,8 +135,6 @@ Texts patterns(Edit edit) {
       return kContrast;
     case Edit::blur:
       return kBlur;
-    case Edit::posterise:
-      return kPosterise;
     case Edit::pixelate:
       return kPixelate;
     default:
@@ -150,7 +146,7 @@ std::size_t tint_index(Edit edit) {
   return static_cast<std::size_t>(edit) - static_cast<std::size_t>(Edit::red);
 }
 
-// Expands what is left of `pattern` up to a | or ) of the level above.
+// Expands `pattern`, and takes from it what it has expanded: up to its end, or a | or ) of the level above.
 std::string expand(std::string_view& pattern, Edit edit, Random& random) {
   std::string text;
   while (!pattern.empty() && pattern.front() != '|' && pattern.front() != ')') {
@@ -174,10 +170,6 @@ std::string expand(std::string_view& pattern, Edit edit, Random& random) {
   return text;
 }
 
-std::string expand_whole(std::string_view pattern, Edit edit, Random& random) {
-  return expand(pattern, edit, random);
-}
-
 // Words that say which edit is meant; the others may go.
 bool is_filler(std::string_view word) {
   constexpr std::array<std::string_view, 22> kFillers{
@@ -186,12 +178,19 @@ bool is_filler(std::string_view word) {
   return std::ranges::find(kFillers, word) != kFillers.end();
 }
 
-// One space between words, and some of them gone.
-std::string join(const std::string& text, double dropout, Random& random) {
+// Words that change nothing, so that unknown ones will not either.
+constexpr std::array<std::string_view, 20> kAsides{
+    "slightly", "really", "very",    "a bit",   "a little", "somewhat", "overall", "style",  "look",   "effect",
+    "version",  "right",  "quickly", "kind of", "here",     "today",    "nicely",  "simply", "entire", "full"};
+
+// One space between words, and some of them gone, or others there.
+std::string join(const std::string& text, double dropout, double asides, Random& random) {
   std::istringstream words(text);
   std::string result;
   for (std::string word; words >> word;) {
     if (is_filler(word) && random.chance(dropout)) continue;
+    if (random.chance(asides))
+      word = std::string(random.one_of(std::span<const std::string_view>(kAsides))) + " " + word;
     if (!result.empty()) result += ' ';
     result += word;
   }
@@ -226,8 +225,6 @@ constexpr std::array<std::string_view, 3> kUnseenContrast{"much more contrast", 
                                                           "give this scene a higher contrast"};
 constexpr std::array<std::string_view, 3> kUnseenBlur{"blur the entire scene", "make the scene blurry",
                                                       "i want a blurred shot"};
-constexpr std::array<std::string_view, 3> kUnseenPosterise{"posterize the scene", "apply a posterize effect",
-                                                           "turn this scene into a poster"};
 constexpr std::array<std::string_view, 3> kUnseenPixelate{"pixelate the scene", "make the scene pixelated",
                                                           "show it as a coarse mosaic"};
 constexpr std::array<std::string_view, 4> kUnseenNone{"add a penguin on the sofa", "remove the fence",
@@ -238,11 +235,14 @@ constexpr std::array<std::string_view, 4> kUnseenNone{"add a penguin on the sofa
 std::string phrase(Edit edit, Random& random) {
   const Texts choices = patterns(edit);
   // Nothing asked for is asked for often: it is what guidance starts from.
-  const std::string_view pattern = edit == Edit::none && random.chance(0.2) ? "" : random.one_of(choices);
+  std::string_view before = kBefore;
+  std::string_view pattern = edit == Edit::none && random.chance(0.2) ? "" : random.one_of(choices);
+  std::string_view after = kAfter;
   if (pattern.empty()) return "";
-  std::string text =
-      expand_whole(kBefore, edit, random) + expand_whole(pattern, edit, random) + expand_whole(kAfter, edit, random);
-  text = join(text, random.chance(0.5) ? 0.3 : 0, random);
+  std::string text = expand(before, edit, random);
+  text += expand(pattern, edit, random);
+  text += expand(after, edit, random);
+  text = join(text, random.chance(0.5) ? 0.3 : 0, random.chance(0.4) ? 0.2 : 0, random);
   if (random.chance(0.2) && !text.empty() && text.front() >= 'a' && text.front() <= 'z') {
     text.front() = static_cast<char>(text.front() - 'a' + 'A');
   }
@@ -280,8 +280,6 @@ Texts unseen_phrases(Edit edit) {
       return kUnseenContrast;
     case Edit::blur:
       return kUnseenBlur;
-    case Edit::posterise:
-      return kUnseenPosterise;
     default:
       return kUnseenPixelate;
   }

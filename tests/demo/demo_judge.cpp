@@ -34,6 +34,7 @@ constexpr int kSize = 256;
 // Training counts its drawings from other seeds.
 constexpr std::uint64_t kDrawingSeed = 0x5eed'0000'0000;
 constexpr double kLeastChroma = 0.12;
+constexpr double kLeastDeviation = 0.08;
 
 Picture read_picture(const fs::path& path) {
   image::Decoder decoder = image::Decoder::from_file(path);
@@ -59,11 +60,12 @@ std::vector<Subject> subjects(const fs::path& data, std::size_t drawings, int mu
     const PictureSize size = edit_size(whole.size, kSize, multiple);
     all.push_back({name, {size, resize(whole.view(), size, ResizeFilter::lanczos)}});
   }
-  // Grey ones show nothing of what becomes of colours.
+  // Grey ones show nothing of what becomes of colours, and plain ones have no structure to keep.
   for (std::uint64_t seed = kDrawingSeed; all.size() < drawings + 2; ++seed) {
     demo::Random random(seed);
     const at::Tensor drawing = demo::drawing(random, kSize).unsqueeze(0);
-    if ((drawing.amax(1) - drawing.amin(1)).mean().item<double>() < kLeastChroma) continue;
+    const bool colourful = (drawing.amax(1) - drawing.amin(1)).mean().item<double>() >= kLeastChroma;
+    if (!colourful || demo::luminance(drawing).std().item<double>() < kLeastDeviation) continue;
     all.push_back({fmt::format("drawing {}", all.size() - 1), picture_of(drawing * 2 - 1, LayoutKind::diffusers)});
   }
   return all;

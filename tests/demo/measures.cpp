@@ -78,7 +78,6 @@ Verdict of_edit(Edit edit, const at::Tensor& source, const at::Tensor& result, c
                              value(demo::luminance(truth).std()), "deviation");
     case Edit::blur:
       return share_of_change(detail(source), detail(result), detail(truth), "detail");
-    case Edit::posterise:
     case Edit::pixelate: {
       const double before = mean_square(source, truth);
       const double after = mean_square(result, truth);
