@@ -84,7 +84,7 @@ void write_json(const fs::path& path, const json& content) {
 }
 
 std::int64_t part_of(std::int64_t count, double share) {
-  return std::max(std::int64_t{1}, std::llround(static_cast<double>(count) * share));
+  return std::max(std::int64_t{1}, std::lround(static_cast<double>(count) * share));
 }
 
 // config.json of Qwen2.5-VL-7B-Instruct, as far as it is read.

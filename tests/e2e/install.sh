@@ -93,6 +93,7 @@ if [[ -n $torch_lib_dir ]]; then
   expect "without libtorch an edit says what to set" refuses 'libtorch.*STEP1X_TORCH_DIR' edit without "${model[@]}"
   environment+=("STEP1X_TORCH_DIR=$(cd -- "$torch_lib_dir/../.." && pwd)")
   expect "an edit finds libtorch by STEP1X_TORCH_DIR" edit by-variable "${model[@]}"
+  expect "an edit with the demo model" edit demo "$source_dir/tests/data/coffee.jpg" --model demo --device cpu
   unset 'environment[-1]'
   # Only a run path relative to the module is a place of this tree, where a link may be put.
   beside=$(run_path "$module" | sed -n 's,^[$]ORIGIN/\(.*torch/lib\)$,\1,p' | head -n 1)

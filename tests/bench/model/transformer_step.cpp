@@ -44,12 +44,9 @@ class Step {
       plain_.push_back(input(text.tokens, {}));
       const std::int64_t padding = text.tokens.size(1) - text.kept;
       const at::Tensor short_tokens = text.tokens.narrow(1, 0, text.kept + std::min(padding, std::int64_t{1}));
-      at::Tensor bias;
-      if (padding > 1) {
-        bias = at::zeros({1, 1, 1, short_tokens.size(1) + 2 * inputs.targets()}, options);
-        bias.select(-1, text.kept).fill_(std::log(static_cast<double>(padding)));
-      }
-      fast_.push_back(input(short_tokens, bias));
+      RepeatedKey repeated;
+      if (padding > 1) repeated = {text.kept, static_cast<double>(padding)};
+      fast_.push_back(input(short_tokens, repeated));
       fast_.back().modulations = model.transformer.modulate(condition(text));
     }
   }
@@ -87,9 +84,9 @@ class Step {
   void fast_connector() const { connector(fast_, kSteps); }
 
  private:
-  TransformerInput input(const at::Tensor& tokens, const at::Tensor& bias) const {
+  TransformerInput input(const at::Tensor& tokens, const RepeatedKey& repeated) const {
     const at::Tensor ids = at::cat({at::zeros({tokens.size(1), 3}), image_ids_}).unsqueeze(0);
-    return {inputs_.img, tokens, {model_.transformer.rope(ids), bias}, {}};
+    return {inputs_.img, tokens, {model_.transformer.rope(ids), repeated}, {}};
   }
 
   at::Tensor condition(const Text& text) const { return model_.transformer.condition(inputs_.t, text.pooled); }
