@@ -34,6 +34,7 @@ double rate_at(const LoopOptions& options, std::int64_t step) {
 
 std::vector<at::Tensor> zeros_like(const std::vector<at::Tensor>& leaves) {
   std::vector<at::Tensor> zeros;
+  zeros.reserve(leaves.size());
   for (const at::Tensor& leaf : leaves) zeros.push_back(at::zeros_like(leaf.detach()));
   return zeros;
 }
@@ -42,6 +43,8 @@ class State {
  public:
   State(const std::vector<at::Tensor>& leaves, const LoopOptions& options)
       : leaves_(leaves), options_(options), first_moments_(zeros_like(leaves)), second_moments_(zeros_like(leaves)) {
+    means_.reserve(leaves.size());
+    steps_.reserve(leaves.size());
     for (const at::Tensor& leaf : leaves) {
       means_.push_back(leaf.detach().clone());
       steps_.push_back(at::zeros({}));
@@ -57,6 +60,7 @@ class State {
     loss.backward();
     const at::NoGradGuard no_gradients;
     std::vector<at::Tensor> gradients;
+    gradients.reserve(leaves_.size());
     // What a step did not touch: tensors that only some pictures or prompts need.
     for (const at::Tensor& leaf : leaves_)
       gradients.push_back(leaf.grad().defined() ? leaf.grad() : at::zeros_like(leaf));

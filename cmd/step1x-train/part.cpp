@@ -22,7 +22,8 @@ at::Tensor initial(const TensorPlan& plan, demo::Random& random) {
   if (plan.name.ends_with(".bias")) return at::zeros(plan.shape);
   if (plan.shape.size() == 1) return at::ones(plan.shape);
   if (plan.name.ends_with("embed_tokens.weight")) return normal(plan.shape, 0.5, random);
-  const double inputs = static_cast<double>(c10::multiply_integers(plan.shape) / plan.shape.front());
+  const double inputs =
+      static_cast<double>(c10::multiply_integers(plan.shape)) / static_cast<double>(plan.shape.front());
   return normal(plan.shape, 1 / std::sqrt(inputs), random);
 }
 
@@ -52,6 +53,7 @@ void save_weights(const std::filesystem::path& path, const std::vector<at::Tenso
     }
   }
   std::vector<NewTensor> heads;
+  heads.reserve(sources.size());
   for (const auto& [name, tensor] : sources) heads.push_back({name, Dtype::bf16, tensor.sizes().vec()});
   const std::string head = safetensors_head(heads);
   std::vector<std::byte> bytes;

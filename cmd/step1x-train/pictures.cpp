@@ -110,6 +110,7 @@ at::Tensor Pictures::piece(std::int64_t height, std::int64_t width, demo::Random
 
 at::Tensor Pictures::pieces(std::size_t count, std::int64_t height, std::int64_t width, demo::Random& random) const {
   std::vector<at::Tensor> all;
+  all.reserve(count);
   for (std::size_t i = 0; i < count; ++i) all.push_back(piece(height, width, random));
   return at::stack(all);
 }

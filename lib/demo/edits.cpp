@@ -39,6 +39,7 @@ at::Tensor tint(const at::Tensor& x, const std::array<double, 3>& tone) {
 
 at::Tensor sepia(const at::Tensor& x) {
   std::vector<at::Tensor> channels;
+  channels.reserve(kSepia.size());
   for (const std::array<double, 3>& row : kSepia) channels.push_back((x * colour(row, x)).sum(1, true));
   return at::cat(channels, 1);
 }

@@ -198,35 +198,34 @@ std::string join(const std::string& text, double dropout, double asides, Random&
 }
 
 constexpr std::array<std::string_view, 4> kUnseenBlackAndWhite{
-    "make it black and white", "get rid of the colours in this shot", "show the scene in greyscale tones",
-    "a monochrome photograph of this"};
-constexpr std::array<std::string_view, 4> kUnseenBrighter{
-    "make this scene a little brighter", "lighten the entire shot", "let there be more light in the picture",
-    "increase brightness"};
-constexpr std::array<std::string_view, 4> kUnseenDarker{"make this scene a little darker", "darken the entire shot",
-                                                        "i would like the photo to be darker", "reduce brightness"};
-constexpr std::array<std::string_view, 4> kUnseenInvert{"invert every colour", "show me the negative of this picture",
-                                                        "swap all colours for inverted ones", "invert colors"};
-constexpr std::array<std::string_view, 3> kUnseenRed{"give the whole scene a red tint", "bathe it in red",
-                                                     "make the picture look red"};
-constexpr std::array<std::string_view, 3> kUnseenGreen{"give the whole scene a green tint", "bathe it in green",
-                                                       "make the picture look green"};
-constexpr std::array<std::string_view, 3> kUnseenBlue{"give the whole scene a blue tint", "bathe it in blue",
-                                                      "make the picture look blue"};
-constexpr std::array<std::string_view, 3> kUnseenYellow{"give the whole scene a yellow tint", "bathe it in yellow",
-                                                        "make the picture look yellow"};
-constexpr std::array<std::string_view, 3> kUnseenPurple{"give the whole scene a purple tint", "bathe it in purple",
-                                                        "make the picture look purple"};
-constexpr std::array<std::string_view, 3> kUnseenOrange{"give the whole scene an orange tint", "bathe it in orange",
-                                                        "make the picture look orange"};
-constexpr std::array<std::string_view, 3> kUnseenSepia{"give the scene a sepia look", "sepia colours",
-                                                       "an old sepia photograph"};
-constexpr std::array<std::string_view, 3> kUnseenContrast{"much more contrast", "increase contrast",
-                                                          "give this scene a higher contrast"};
-constexpr std::array<std::string_view, 3> kUnseenBlur{"blur the entire scene", "make the scene blurry",
-                                                      "i want a blurred shot"};
-constexpr std::array<std::string_view, 3> kUnseenPixelate{"pixelate the scene", "make the scene pixelated",
-                                                          "show it as a coarse mosaic"};
+    "make it black and white", "turn this photo into a monochrome one", "i'd like this in black & white",
+    "a picture without any colour"};
+constexpr std::array<std::string_view, 4> kUnseenBrighter{"increase brightness", "the photo should look lighter",
+                                                          "could you brighten this up a bit", "much brighter, please"};
+constexpr std::array<std::string_view, 4> kUnseenDarker{"reduce brightness", "the photo should look darker",
+                                                        "could you darken this a bit", "much darker, please"};
+constexpr std::array<std::string_view, 4> kUnseenInvert{"invert colors", "i want the negative of this photo",
+                                                        "make all colours inverted", "invert it, please"};
+constexpr std::array<std::string_view, 3> kUnseenRed{"i'd like everything tinted red", "make the photo look red",
+                                                     "a red tint, please"};
+constexpr std::array<std::string_view, 3> kUnseenGreen{"i'd like everything tinted green", "make the photo look green",
+                                                       "a green tint, please"};
+constexpr std::array<std::string_view, 3> kUnseenBlue{"i'd like everything tinted blue", "make the photo look blue",
+                                                      "a blue tint, please"};
+constexpr std::array<std::string_view, 3> kUnseenYellow{"i'd like everything tinted yellow",
+                                                        "make the photo look yellow", "a yellow tint, please"};
+constexpr std::array<std::string_view, 3> kUnseenPurple{"i'd like everything tinted purple",
+                                                        "make the photo look purple", "a purple tint, please"};
+constexpr std::array<std::string_view, 3> kUnseenOrange{"i'd like everything tinted orange",
+                                                        "make the photo look orange", "a orange tint, please"};
+constexpr std::array<std::string_view, 3> kUnseenSepia{"sepia please", "i'd like this in sepia tones",
+                                                       "make the photo look like a sepia print"};
+constexpr std::array<std::string_view, 3> kUnseenContrast{"boost contrast", "the photo needs more contrast",
+                                                          "raise contrast a lot"};
+constexpr std::array<std::string_view, 3> kUnseenBlur{"blur everything", "the photo should be blurry",
+                                                      "apply a strong blur"};
+constexpr std::array<std::string_view, 3> kUnseenPixelate{"pixelate everything", "the photo should look pixelated",
+                                                          "turn it into chunky pixels"};
 constexpr std::array<std::string_view, 4> kUnseenNone{"add a penguin on the sofa", "remove the fence",
                                                       "make her wear a crown", "turn the cup into a vase"};
 

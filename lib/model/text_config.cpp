@@ -8,7 +8,7 @@ namespace step1x {
 
 nlohmann::json text_overrides(const ModelLayout& layout) {
   const nlohmann::json none = nlohmann::json::object();
-  if (layout.config.empty()) return none;
+  if (layout.config.empty()) return nlohmann::json::object();
   const nlohmann::json file = read_json_object(layout.config);
   return (layout.kind == LayoutKind::flat ? file : file.value("step1x", none)).value("text", none);
 }
