@@ -58,7 +58,10 @@ std::span<std::byte> PictureWriter::pixels() {
 
 UniqueFd PictureWriter::seal() {
   region_ = {};  // F_SEAL_WRITE fails while a writable mapping exists
-  if (::fcntl(fd_.get(), F_ADD_SEALS, kSizeSeals | F_SEAL_WRITE | F_SEAL_SEAL) != 0) {
+  const auto seal = [this](int seals) { return ::fcntl(fd_.get(), F_ADD_SEALS, seals) == 0; };
+  // The first also fails, with EBUSY, while the kernel has a page in hand to move it. With no writable mapping left the
+  // second forbids as much.
+  if (!seal(kSizeSeals | F_SEAL_WRITE | F_SEAL_SEAL) && !seal(kSizeSeals | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)) {
     throw Error::format(ErrorCode::failure, "cannot seal a picture: {}", errno_text());
   }
   return std::move(fd_);

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -85,6 +86,8 @@ class Interrupted(harness.Case):
             self.assertIn(client.returncode, (*codes, -number, 0))
             if client.returncode == 0:
                 self.assertTrue(written)
+            # The leak check of a sanitizer build may be at work in the threads that are killed.
+            error = re.sub(r"==\d+==Unable to get registers from thread \d+\.\n", "", error)
             self.assertIn(error, ("", "step1x: interrupted\n"))
             self.assertEqual(self.undisturbed(), self.expected)
         cancelled = self.ask()["queue"]["cancelled"] - cancelled
