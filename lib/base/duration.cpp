@@ -44,6 +44,7 @@ Duration parse_duration(std::string_view text, std::string_view what) {
 std::string format_duration(Duration duration) {
   using namespace std::chrono;
   if (duration < Duration::zero()) return "never";
+  if (duration == Duration::zero()) return "0s";
   if (duration < seconds(1)) return fmt::format("{}ms", duration.count());
   const auto h = duration_cast<hours>(duration);
   const auto m = duration_cast<minutes>(duration - h);

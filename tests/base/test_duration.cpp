@@ -33,5 +33,5 @@ TEST_CASE("durations are printed in the units they are read in") {
   CHECK(format_duration(90min) == "1h 30m");
   CHECK(format_duration(45s) == "45s");
   CHECK(format_duration(250ms) == "250ms");
-  CHECK(format_duration(0ms) == "0ms");
+  CHECK(format_duration(0ms) == "0s");
 }
