@@ -46,7 +46,7 @@ std::string encode_frame(const Json& body) {
 }
 
 std::optional<std::string> declared_fd(const Json& body) {
-  static constexpr std::array kKinds{"image", "result"};
+  static constexpr std::array kKinds{"image", "result", "arena"};
   const auto member = body.find("fd");
   if (member == body.end() || !member->is_string()) return std::nullopt;
   for (const char* kind : kKinds) {

@@ -1,13 +1,13 @@
 #include "devices.hpp"
 
 #include <ATen/detail/CUDAHooksInterface.h>
-#include <c10/core/CachingDeviceAllocator.h>
 #include <dlfcn.h>
 #include <unistd.h>
 
 #include <charconv>
 
 #include "base/error.hpp"
+#include "base/size.hpp"
 
 namespace step1x::engine {
 namespace {
@@ -39,29 +39,21 @@ at::Device gpu(int index, const std::string& name) {
 
 }  // namespace
 
-at::Device find_device(const std::string& name) {
-  if (name == "cpu") return at::kCPU;
-  if (name == "auto") return count_gpus() > 0 ? gpu(0, name) : at::Device(at::kCPU);
-  if (name == "cuda") return gpu(0, name);
+DeviceMemory find_device(const std::string& name) {
+  if (name == "cpu") return DeviceMemory(at::kCPU);
+  if (name == "auto") return DeviceMemory(count_gpus() > 0 ? gpu(0, name) : at::Device(at::kCPU));
+  if (name == "cuda") return DeviceMemory(gpu(0, name));
+  constexpr std::string_view kSimulated = "sim:";
+  if (name.starts_with(kSimulated))
+    return DeviceMemory::simulate(parse_size(name.substr(kSimulated.size()), "--device sim"));
   constexpr std::string_view kPrefix = "cuda:";
   if (name.starts_with(kPrefix)) {
     int index = -1;
     const char* end = name.data() + name.size();
     const auto [stop, problem] = std::from_chars(name.data() + kPrefix.size(), end, index);
-    if (problem == std::errc{} && stop == end && index >= 0) return gpu(index, name);
+    if (problem == std::errc{} && stop == end && index >= 0) return DeviceMemory(gpu(index, name));
   }
   throw Error::format(ErrorCode::usage, "--device {}: not a device; there are auto, cpu and cuda:N", name);
-}
-
-DeviceMemory device_memory(at::Device device) {
-  if (device.is_cpu()) return {};
-  const auto stats = at::getDeviceAllocator(device.type())->getDeviceStats(device.index());
-  constexpr auto kAll = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
-  return {stats.allocated_bytes[kAll].current, stats.reserved_bytes[kAll].current};
-}
-
-void empty_cache(at::Device device) {
-  if (!device.is_cpu()) at::getDeviceAllocator(device.type())->emptyCache();
 }
 
 }  // namespace step1x::engine

@@ -2,23 +2,12 @@
 // a GPU is looked for and there is one. Main thread only. Throws Error(usage) for a name that no device has.
 #pragma once
 
-#include <cstdint>
 #include <string>
 
-#include "model/aten.hpp"
+#include "memory/device_memory.hpp"
 
 namespace step1x::engine {
 
-at::Device find_device(const std::string& name);
-
-struct DeviceMemory {
-  std::int64_t allocated_bytes = 0;
-  std::int64_t reserved_bytes = 0;
-};
-
-// libtorch's own counters; nothing for the CPU.
-DeviceMemory device_memory(at::Device device);
-// Gives memory that libtorch keeps for later back to the device.
-void empty_cache(at::Device device);
+DeviceMemory find_device(const std::string& name);
 
 }  // namespace step1x::engine

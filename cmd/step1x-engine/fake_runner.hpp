@@ -1,11 +1,14 @@
 // Stands in for the model: a picture that visibly depends on prompt and seed and is the same every time, steps that
-// take a settable time, and faults at named points (fake_spec.hpp). Its "device memory" is a number.
+// take a settable time, and faults at named points (fake_spec.hpp). Its "device memory" is a number, its arena a real
+// one.
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "fake_spec.hpp"
+#include "memory/arena.hpp"
 #include "runner.hpp"
 
 namespace step1x::engine {
@@ -21,12 +24,15 @@ class FakeRunner : public Runner {
   bool point(std::string_view name, int nth);
 
  private:
-  void load(Progress& progress);
+  void load(const Job& job, Progress& progress);
+  void load_part(int part, Progress& progress);
+  bool use_arena(const Job& job, Progress& progress);
   void sleep(Duration duration, Progress& progress) const;
 
   FakeSpec spec_;
   int worker_fd_;
   bool on_device_ = false;
+  std::optional<ArenaMapping> arena_;
   std::map<std::string, int, std::less<>> passed_;  // how often each point was reached
 };
 

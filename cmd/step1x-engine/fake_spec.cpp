@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "base/error.hpp"
+#include "base/size.hpp"
 
 namespace step1x::engine {
 namespace {
@@ -15,7 +16,8 @@ constexpr std::array kPoints{"hello", "load", "step", "done", "offload"};
 Error bad(std::string_view item) {
   return Error::format(
       ErrorCode::usage,
-      "fake engine: '{}' is none of step=, load=, offload=, vram= (durations, GiB) or ACTION@POINT[=N]", item);
+      "fake engine: '{}' is none of step=, load=, offload=, vram=, arena= (durations, GiB, a size) or ACTION@POINT[=N]",
+      item);
 }
 
 template <typename Names>
@@ -47,6 +49,8 @@ void add(FakeSpec& spec, std::string_view item) {
     spec.offload = parse_duration(value, "fake engine: offload");
   } else if (key == "vram") {
     spec.vram = static_cast<std::int64_t>(number(value, item)) << 30;
+  } else if (key == "arena") {
+    spec.arena = parse_size(value, "fake engine: arena");
   } else {
     throw bad(item);
   }

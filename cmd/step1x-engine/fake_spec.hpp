@@ -1,5 +1,6 @@
 // What `--fake SPEC` (and so `--model fake:SPEC`) says: comma-separated `key=value` and faults `action@point[=n]`.
-//   step=20ms load=100ms offload=5ms vram=1g          how long things take and how large the model is
+//   step=20ms load=100ms offload=5ms vram=1           how long things take and how large the model is (GiB)
+//   arena=64M                                         the model lies in the host arena, for which it asks the worker
 //   die exit hang fail oom hog @ hello load step done offload      at the n-th time (step: in step n), default 1
 //   garbage @ the same     bytes that are no frame go to the worker
 //   shrink@done            the result can be shrunk under its reader
@@ -19,6 +20,7 @@ struct FakeSpec {
   Duration load{0};
   Duration offload{0};
   std::int64_t vram = 1LL << 30;
+  std::uint64_t arena = 0;  // 0: none
   struct Fault {
     std::string action;
     int at = 1;

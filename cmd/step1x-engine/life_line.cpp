@@ -20,12 +20,17 @@ void LifeLine::receive_all() {
     ipc::Message message;
     while (channel_.receive(message) == ipc::Channel::Result::message) {
       const ipc::Fields fields(message.body);
-      if (fields.text("op", "") == "cancel") {
+      const std::string op = fields.text("op", "");
+      if (op == "cancel") {
         cancelled_ = fields.integer("id", 0, INT64_MAX);
         continue;
       }
       const std::lock_guard lock(mutex_);
-      requests_.push_back(std::move(message));
+      if (op == "arena") {
+        arena_ = std::move(message);
+      } else {
+        requests_.push_back(std::move(message));
+      }
       arrived_.notify_one();
     }
   } catch (const std::exception& problem) {
@@ -41,6 +46,12 @@ ipc::Message LifeLine::next() {
   ipc::Message message = std::move(requests_.front());
   requests_.pop_front();
   return message;
+}
+
+ipc::Message LifeLine::arena() {
+  std::unique_lock lock(mutex_);
+  arrived_.wait(lock, [this] { return arena_.has_value(); });
+  return *std::exchange(arena_, std::nullopt);
 }
 
 void LifeLine::send(const ipc::Json& body, int fd) {

@@ -41,6 +41,14 @@ class Reporter : public engine::Progress {
     line_.send(
         {{"event", "memory"}, {"allocated_bytes", allocated}, {"reserved_bytes", reserved}, {"location", location}});
   }
+  engine::ArenaGrant arena(const std::string& key, std::int64_t bytes) override {
+    line_.send({{"event", "arena"}, {"id", job_}, {"key", key}, {"bytes", bytes}});
+    ipc::Message answer = line_.arena();
+    return {std::move(answer.fd), ipc::Fields(answer.body).boolean("filled", false)};
+  }
+  void arena_filled(std::int64_t huge_bytes) override {
+    line_.send({{"event", "arena_filled"}, {"id", job_}, {"huge_bytes", huge_bytes}});
+  }
   void check() override {
     if (line_.cancelled(job_)) throw Error(ErrorCode::cancelled, "cancelled");
   }

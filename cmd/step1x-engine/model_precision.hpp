@@ -1,13 +1,14 @@
 // In which type a model's transformer and text encoder are held and computed with.
 #pragma once
 
-#include "model/aten.hpp"
-#include "weights/layout.hpp"
+#include "memory/device_memory.hpp"
+#include "model/model_files.hpp"
 
 namespace step1x::engine {
 
 // bf16 on a GPU, as the reference has it. On the CPU float32, which is the reference's other form, where the weights
-// take no more than a quarter of the memory that is available then; else bf16.
-at::ScalarType choose_dtype(const ModelLayout& layout, at::Device device);
+// take no more than a quarter of the machine's memory; else bf16. The same model gives the same on the same machine,
+// whatever else is running.
+at::ScalarType choose_dtype(const ModelFiles& files, const DeviceMemory& memory);
 
 }  // namespace step1x::engine

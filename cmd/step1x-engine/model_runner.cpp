@@ -9,10 +9,7 @@
 
 #include "base/error.hpp"
 #include "base/process.hpp"
-#include "devices.hpp"
 #include "model_module.hpp"
-#include "model_precision.hpp"
-#include "weights/layout.hpp"
 
 namespace step1x::engine {
 namespace {
@@ -39,27 +36,16 @@ UniqueFd sealed(const Picture& picture) {
 }  // namespace
 
 void ModelRunner::load(const Job& job, Progress& progress) {
-  if (loaded_ && loaded_->model == job.model && loaded_->device == job.device) return;
-  loaded_.reset();
-  const ModelLayout layout = find_layout(job.model);
-  PipelineOptions options;
-  options.device = find_device(job.device);
-  options.dtype = choose_dtype(layout, options.device);
-  options.loading = [&](std::int64_t done, std::int64_t total) {
-    progress.check();
-    progress.loading(done, total);
-  };
-  auto pipeline = std::make_unique<const Pipeline>(layout, options);
-  options.loading = nullptr;
-  loaded_ = Loaded{job.model, job.device, options, std::move(pipeline)};
+  // Only opened: of two models the weights are never there at a time.
+  if (!model_ || !model_->serves(job)) model_ = ResidentModel(job);
+  model_->load(progress);
   report_memory(progress);
 }
 
 void ModelRunner::report_memory(Progress& progress) const {
-  if (!loaded_) return progress.memory(0, 0, "Unloaded");
-  const at::Device device = loaded_->options.device;
-  const DeviceMemory memory = device_memory(device);
-  progress.memory(memory.allocated_bytes, memory.reserved_bytes, device.is_cpu() ? "CPU" : "GPU");
+  if (!model_) return progress.memory(0, 0, "Unloaded");
+  const DeviceMemory::Counters counters = model_->memory().counters();
+  progress.memory(counters.allocated_bytes, counters.reserved_bytes, model_->location());
 }
 
 Result ModelRunner::compute(const Job& job, Progress& progress) const {
@@ -86,7 +72,7 @@ Result ModelRunner::compute(const Job& job, Progress& progress) const {
     progress.step(step + 1, job.steps, each * (job.steps - step - 1));
   };
   const PictureSize size{job.width, job.height};
-  const Pipeline& pipeline = *loaded_->pipeline;
+  const Pipeline& pipeline = model_->pipeline();
   Picture picture;
   if (job.picture) {
     const auto pixels = job.picture->pixels();
@@ -119,27 +105,24 @@ Result ModelRunner::run(const Job& job, Progress& progress) {
     result.timings["load"] = load_seconds;
     report_memory(progress);
     return result;
+  } catch (const Error& error) {
+    problem = error;
   } catch (const c10::OutOfMemoryError& error) {
     problem = Error(ErrorCode::out_of_memory, one_line(error.what_without_backtrace()));
   } catch (const std::bad_alloc&) {
     problem = Error(ErrorCode::out_of_memory, "the machine has too little memory for this job");
   } catch (const c10::Error& error) {
     // After an error of the device nothing on it can be trusted; the worker starts another engine.
-    if (loaded_ && !loaded_->options.device.is_cpu()) throw;
+    if (model_ && !model_->memory().device().is_cpu()) throw;
     problem = Error(ErrorCode::failure, one_line(error.what_without_backtrace()));
   }
-  if (loaded_) empty_cache(loaded_->options.device);
+  if (model_) model_->memory().trim();
   report_memory(progress);
   throw Error(*problem);
 }
 
 void ModelRunner::offload(Progress& progress) {
-  if (loaded_ && loaded_->options.device.is_cpu()) return report_memory(progress);
-  if (loaded_) {
-    const at::Device device = loaded_->options.device;
-    loaded_.reset();
-    empty_cache(device);
-  }
+  if (model_) model_->offload();
   report_memory(progress);
 }
 

@@ -1,11 +1,9 @@
 // Runs jobs with the model: loads what the job names, keeps it for the next one, computes on one device.
 #pragma once
 
-#include <memory>
 #include <optional>
-#include <string>
 
-#include "model/pipeline.hpp"
+#include "resident_model.hpp"
 #include "runner.hpp"
 
 namespace step1x::engine {
@@ -16,18 +14,11 @@ class ModelRunner : public Runner {
   void offload(Progress& progress) override;
 
  private:
-  struct Loaded {
-    std::string model;
-    std::string device;  // as the job named it
-    PipelineOptions options;
-    std::unique_ptr<const Pipeline> pipeline;
-  };
-
   void load(const Job& job, Progress& progress);
   Result compute(const Job& job, Progress& progress) const;
   void report_memory(Progress& progress) const;
 
-  std::optional<Loaded> loaded_;
+  std::optional<ResidentModel> model_;
 };
 
 }  // namespace step1x::engine

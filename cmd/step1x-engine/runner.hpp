@@ -36,6 +36,12 @@ struct Result {
   ipc::Json timings = ipc::Json::object();  // seconds by name, see protocol.md section 5
 };
 
+// The worker's answer to a runner that asked for the host arena (protocol.md, section 7).
+struct ArenaGrant {
+  UniqueFd fd;          // empty: there is none, the weights live in this process or on the device alone
+  bool filled = false;  // by another engine: to be read only
+};
+
 // How a runner reports and learns that nobody wants its work any more.
 class Progress {
  public:
@@ -44,6 +50,11 @@ class Progress {
   virtual void step(int step, int steps, double seconds_left) = 0;
   // location: Unloaded, CPU or GPU.
   virtual void memory(std::int64_t allocated_bytes, std::int64_t reserved_bytes, const char* location) = 0;
+  // Asks the worker for the arena of the model that `key` names, of this many bytes. REQUIRES: nothing of an arena that
+  // was given before is mapped any more.
+  virtual ArenaGrant arena(const std::string& key, std::int64_t bytes) = 0;
+  // It is whole now; `huge_bytes` of it lie in huge pages.
+  virtual void arena_filled(std::int64_t huge_bytes) = 0;
   // Throws Error(cancelled) when the job is not wanted any more. To be called at least once per transformer block.
   virtual void check() = 0;
 };

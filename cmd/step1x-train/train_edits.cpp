@@ -180,7 +180,7 @@ void train_edits(const Options& options) {
   vae_files.kind = LayoutKind::diffusers;
   vae_files.vae_config = options.model / "vae/config.json";
   vae_files.vae = find_weights(options.model / "vae", "diffusion_pytorch_model");
-  const Vae vae = load_vae(vae_files, at::TensorOptions(at::kFloat));
+  const Vae vae = load_vae(vae_files, at::kFloat);
   demo::Random start(options.seed + 3);
   const LinearEncoder encode(vae, pictures.pieces(16, 64, 64, start) * 2 - 1);
   const std::int64_t token = vae.config().factor() * kTokenSide;

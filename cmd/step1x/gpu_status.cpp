@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "ask.hpp"
+#include "base/size.hpp"
 #include "commands.hpp"
 #include "ipc/fields.hpp"
 #include "settings.hpp"
@@ -30,6 +31,8 @@ ipc::Json no_worker() {
           {"worker", nullptr},
           {"queue", {{"running", 0}, {"waiting", 0}, {"leases", 0}}},
           {"devices", ipc::Json::array()},
+          {"arena", nullptr},
+          {"arena_refused", nullptr},
           {"next", nullptr}};
 }
 
@@ -58,6 +61,18 @@ Ordered in_order(const ipc::Json& status) {
   return out;
 }
 
+std::string host_memory(const ipc::Json& status) {
+  const ipc::Json& arena = status.value("arena", ipc::Json());
+  const ipc::Json& refused = status.value("arena_refused", ipc::Json());
+  if (arena.is_object()) {
+    const auto resident = arena.at("resident_bytes").get<std::uint64_t>();
+    const auto huge = arena.at("huge_bytes").get<std::uint64_t>();
+    return fmt::format("host     {} of weights{}, {} in huge pages\n", format_size(resident),
+                       arena.at("filled").get<bool>() ? "" : " so far", format_size(huge));
+  }
+  return refused.is_string() ? fmt::format("host     no weights: {}\n", refused.get<std::string>()) : "";
+}
+
 std::string in_words(const ipc::Json& status) {
   const ipc::Json& queue = status.at("queue");
   const ipc::Json& statistics = status.at("statistics");
@@ -72,6 +87,7 @@ std::string in_words(const ipc::Json& status) {
   text += fmt::format("memory   {:.2f} GB allocated, {:.2f} GB reserved\n",
                       status.at("gpu_memory_allocated_gb").get<double>(),
                       status.at("gpu_memory_reserved_gb").get<double>());
+  text += host_memory(status);
   text += fmt::format("queue    {} running, {} waiting, {} leases\n", queue.at("running").get<int>(),
                       queue.at("waiting").get<int>(), queue.at("leases").get<int>());
   text += fmt::format("loads    {} from disk, {} from memory, {} offloads, {} releases\n",

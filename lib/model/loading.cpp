@@ -17,22 +17,21 @@ VaeFiles open_vae(const ModelLayout& layout) {
   return files;
 }
 
-TransformerParts load_transformer(const TransformerFiles& files, const at::TensorOptions& options,
-                                  const LoadHook& loaded) {
-  const Weights weights = load_weights(files.checkpoint, files.table, options, loaded);
+TransformerParts load_transformer(const TransformerFiles& files, at::ScalarType type) {
+  const Weights weights = load_weights(files.checkpoint, files.table, type);
   return {Connector(files.config, weights), Transformer(files.config, weights)};
 }
 
-TransformerParts load_transformer(const ModelLayout& layout, const at::TensorOptions& options) {
-  return load_transformer(open_transformer(layout), options);
+TransformerParts load_transformer(const ModelLayout& layout, at::ScalarType type) {
+  return load_transformer(open_transformer(layout), type);
 }
 
-Vae load_vae(const VaeFiles& files, const at::TensorOptions& options, const LoadHook& loaded) {
-  return {files.config, load_weights(files.checkpoint, files.table, options, loaded)};
+Vae load_vae(const VaeFiles& files, at::ScalarType type) {
+  return {files.config, load_weights(files.checkpoint, files.table, type)};
 }
 
-Vae load_vae(const ModelLayout& layout, const at::TensorOptions& options) {
-  return load_vae(open_vae(layout), options);
+Vae load_vae(const ModelLayout& layout, at::ScalarType type) {
+  return load_vae(open_vae(layout), type);
 }
 
 }  // namespace step1x

@@ -1,5 +1,6 @@
-// Reads the parts of a model from a folder. Headers and configurations are checked, whole, before weights are read.
-// Errors: Error(model_missing), which name file, tensor or key, expected and found.
+// The parts of a model that are trained: their files, and reading them into memory of this process. Headers and
+// configurations are checked, whole, before weights are read. Errors: Error(model_missing), which name file, tensor or
+// key, expected and found.
 #pragma once
 
 #include "model/connector.hpp"
@@ -29,11 +30,9 @@ struct VaeFiles {
 };
 VaeFiles open_vae(const ModelLayout& layout);
 
-// In memory of options.dtype() on options.device().
-TransformerParts load_transformer(const TransformerFiles& files, const at::TensorOptions& options,
-                                  const LoadHook& loaded = {});
-TransformerParts load_transformer(const ModelLayout& layout, const at::TensorOptions& options);
-Vae load_vae(const VaeFiles& files, const at::TensorOptions& options, const LoadHook& loaded = {});
-Vae load_vae(const ModelLayout& layout, const at::TensorOptions& options);
+TransformerParts load_transformer(const TransformerFiles& files, at::ScalarType type);
+TransformerParts load_transformer(const ModelLayout& layout, at::ScalarType type);
+Vae load_vae(const VaeFiles& files, at::ScalarType type);
+Vae load_vae(const ModelLayout& layout, at::ScalarType type);
 
 }  // namespace step1x

@@ -1,12 +1,8 @@
 #include "model/pipeline.hpp"
 
-#include <nlohmann/json.hpp>
-
 #include "base/error.hpp"
 #include "model/encoder_patches.hpp"
 #include "model/packing.hpp"
-#include "model/text_config.hpp"
-#include "model/text_encoder_weights.hpp"
 
 namespace step1x {
 
@@ -26,36 +22,26 @@ void observe(const JobOptions& job, std::string_view name, const at::Tensor& ten
 }  // namespace
 
 struct Pipeline::Parts {
-  Tokenizer tokenizer;
-  PromptConfig prompt;
-  EncoderPictureConfig picture;
-  SchedulerConfig scheduler;
   TextEncoder text_encoder;
   TransformerParts transformer;
   Vae vae;
 };
 
-// All files are looked at before the first weight is read: a part that is missing or damaged is told within
-// milliseconds, with nothing allocated.
-Pipeline::Pipeline(const ModelLayout& layout, const PipelineOptions& options) : layout_(layout), options_(options) {
-  const TextEncoderFiles text_encoder = open_text_encoder(layout);
-  const TransformerFiles transformer = open_transformer(layout);
-  const VaeFiles vae = open_vae(layout);
-  const at::TensorOptions wanted = at::TensorOptions(options.dtype).device(options.device);
-  const std::int64_t total = weights_bytes(text_encoder.table, options.dtype) +
-                             weights_bytes(transformer.table, options.dtype) + weights_bytes(vae.table, at::kFloat);
-  std::int64_t done = 0;
-  const LoadHook loaded = [&](std::int64_t bytes) {
-    done += bytes;
-    if (options.loading) options.loading(done, total);
-  };
-  // In the order of use, which is also the order of evaluation here.
-  parts_ = std::make_unique<const Parts>(
-      Parts{Tokenizer(layout.tokenizer), prompt_config(layout),
-            read_encoder_picture_config(layout, text_overrides(layout)), scheduler_config(layout),
-            TextEncoder(text_encoder.config, load_weights(text_encoder.checkpoint, text_encoder.table, wanted, loaded)),
-            load_transformer(transformer, wanted, loaded), load_vae(vae, wanted.dtype(at::kFloat), loaded)});
+Pipeline::Pipeline(std::shared_ptr<const ModelFiles> files, const ModelWeights& weights, const PipelineOptions& options)
+    : files_(std::move(files)), options_(options) {
+  const TransformerConfig& transformer = files_->transformer.config;
+  parts_ = std::make_unique<const Parts>(Parts{
+      TextEncoder(files_->text_encoder.config, weights.text_encoder),
+      {Connector(transformer, weights.transformer), Transformer(transformer, weights.transformer)},
+      Vae(files_->vae.config, weights.vae),
+  });
 }
+
+Pipeline::Pipeline(const ModelLayout& layout, at::ScalarType dtype)
+    : Pipeline(std::make_shared<const ModelFiles>(open_model(layout)), dtype) {}
+
+Pipeline::Pipeline(std::shared_ptr<const ModelFiles> files, at::ScalarType dtype)
+    : Pipeline(files, load_model(*files, dtype), {at::kCPU, dtype}) {}
 
 Pipeline::~Pipeline() = default;
 
@@ -76,10 +62,10 @@ const TextEncoder& Pipeline::text_encoder() const {
 }
 
 std::vector<TextInput> Pipeline::encode_texts(const JobOptions& job, RgbView picture, PictureSize working) const {
-  const EncoderPatches patches = encoder_patches(picture, parts_->picture, layout_.kind);
+  const EncoderPatches patches = encoder_patches(picture, files_->picture, files_->layout.kind);
   const TextEncoderConfig& config = parts_->text_encoder.config();
   const auto encode = [&](const std::string& prompt) {
-    return encode_prompt(parts_->tokenizer, parts_->prompt, prompt, patches.tokens);
+    return encode_prompt(files_->tokenizer, files_->prompt, prompt, patches.tokens);
   };
   const EncodedPrompt positive = encode(job.prompt);
   const PictureTokens tokens = parts_->text_encoder.encode_picture(patches.pixels.to(options_.device, options_.dtype),
@@ -92,10 +78,10 @@ std::vector<TextInput> Pipeline::encode_texts(const JobOptions& job, RgbView pic
                                  parts_->vae.config().factor()};
   std::vector<TextInput> texts;
   const auto add = [&](const EncodedPrompt& prompt, const TextEncoding& encoding) {
-    texts.push_back(text_input(prompt, encoding, layout_.version, geometry, config.image_token));
+    texts.push_back(text_input(prompt, encoding, files_->layout.version, geometry, config.image_token));
     observe(job, texts.size() == 1 ? "text.0" : "text.1", texts.back().states);
   };
-  if (is_guided(job, layout_.kind)) {
+  if (is_guided(job, files_->layout.kind)) {
     const EncodedPrompt negative = encode(job.negative_prompt);
     const auto [first, second] = parts_->text_encoder.encode_pair(positive, negative, tokens, job.before_layer);
     add(positive, first);
@@ -108,19 +94,20 @@ std::vector<TextInput> Pipeline::encode_texts(const JobOptions& job, RgbView pic
 
 // What follows when texts, noise and reference are there. The result has the working size.
 Picture Pipeline::finish(const JobOptions& job, DenoiseInput input) const {
-  input.times = schedule(parts_->scheduler, job.steps, input.rows * input.columns);
+  input.times = schedule(files_->scheduler, job.steps, input.rows * input.columns);
   input.guidance = job.guidance;
-  input.damping = job.damping.value_or(default_damping(layout_.kind));
+  input.damping = job.damping.value_or(default_damping(files_->layout.kind));
   observe(job, "times", at::tensor(input.times, at::kDouble));
   const at::Tensor latents = unpack(denoise(parts_->transformer, input, job.denoise), input.rows, input.columns);
   const at::Tensor decoded = parts_->vae.decode(latents, at::kFloat, job.tiling);
   observe(job, "decoded", decoded);
-  return picture_of(decoded, layout_.kind);
+  return picture_of(decoded, files_->layout.kind);
 }
 
 // inference.py: ImageGenerator.generate_image
 Picture Pipeline::edit(RgbView picture, int size_level, const JobOptions& job) const {
-  const WorkingPicture working = working_picture(picture, size_level, multiple(), layout_.kind, layout_.version);
+  const WorkingPicture working =
+      working_picture(picture, size_level, multiple(), files_->layout.kind, files_->layout.version);
   observe(job, "resized", at::tensor(working.encoder.rgb, at::kByte));
   observe(job, "vae_input", working.vae);
   const VaeConfig& vae = parts_->vae.config();
@@ -129,7 +116,7 @@ Picture Pipeline::edit(RgbView picture, int size_level, const JobOptions& job) c
   observe(job, "moments", moments);
   const std::vector<std::int64_t> shape{1, vae.latent_channels, moments.size(2), moments.size(3)};
   const at::TensorOptions options = at::TensorOptions(options_.dtype).device(options_.device);
-  const Noise noise = draw_noise(layout_.kind, job.seeds, shape, true, options);
+  const Noise noise = draw_noise(files_->layout.kind, job.seeds, shape, true, options);
   observe(job, "posterior_noise", noise.posterior);
   observe(job, "noise", noise.latents);
   const at::Tensor reference = parts_->vae.latents(moments, noise.posterior.to(at::kFloat)).to(options_.dtype);
@@ -141,16 +128,16 @@ Picture Pipeline::edit(RgbView picture, int size_level, const JobOptions& job) c
   input.reference = pack(reference);
   input.rows = shape[2] / kTokenSide;
   input.columns = shape[3] / kTokenSide;
-  return resize_back(finish(job, std::move(input)), {picture.width, picture.height}, layout_.kind);
+  return resize_back(finish(job, std::move(input)), {picture.width, picture.height}, files_->layout.kind);
 }
 
 // inference.py: ImageGenerator.generate_image without a picture
 Picture Pipeline::generate(PictureSize size, const JobOptions& job) const {
-  if (layout_.kind != LayoutKind::flat || layout_.version != ModelVersion::v1_1) {
+  if (files_->layout.kind != LayoutKind::flat || files_->layout.version != ModelVersion::v1_1) {
     throw Error::format(ErrorCode::usage,
                         "{}: this model edits pictures and makes none from text; Step1X-Edit v1.1 as released "
                         "(step1x-edit-v1p1-official.safetensors) does",
-                        layout_.folder.string());
+                        files_->layout.folder.string());
   }
   if (size.width < 1 || size.height < 1) {
     throw Error::format(ErrorCode::usage, "a picture of {}x{} cannot be made", size.width, size.height);
@@ -165,10 +152,10 @@ Picture Pipeline::generate(PictureSize size, const JobOptions& job) const {
   const at::TensorOptions options = at::TensorOptions(options_.dtype).device(options_.device);
   const std::vector<std::int64_t> shape{1, parts_->vae.config().latent_channels, input.rows * kTokenSide,
                                         input.columns * kTokenSide};
-  const Noise noise = draw_noise(layout_.kind, job.seeds, shape, false, options);
+  const Noise noise = draw_noise(files_->layout.kind, job.seeds, shape, false, options);
   observe(job, "noise", noise.latents);
   input.noise = pack(noise.latents);
-  return resize_back(finish(job, std::move(input)), size, layout_.kind);
+  return resize_back(finish(job, std::move(input)), size, files_->layout.kind);
 }
 
 }  // namespace step1x

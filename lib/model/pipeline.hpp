@@ -2,7 +2,7 @@
 // job at a time is what memory allows; the object itself may be used by any thread.
 //
 // Where the references of the two layouts differ (damping, noise, rounding, preprocessing), each layout follows its
-// own. Errors: Error(model_missing) from loading, Error(bad_image) and Error(usage) from a job, and what a hook throws.
+// own. Errors: Error(bad_image) and Error(usage) from a job, and what a hook throws.
 #pragma once
 
 #include <functional>
@@ -13,20 +13,18 @@
 #include <vector>
 
 #include "model/denoise.hpp"
+#include "model/model_files.hpp"
 #include "model/noise.hpp"
 #include "model/pictures.hpp"
-#include "model/scheduler.hpp"
 #include "model/text_encoder.hpp"
 
 namespace step1x {
 
+// Where the weights are and what transformer and text encoder compute with. The VAE's weights are float32; it encodes
+// in `dtype` and decodes in float32.
 struct PipelineOptions {
   at::Device device = at::kCPU;
-  // Of the transformer and the text encoder. The VAE's weights are float32; it encodes in this type and decodes in
-  // float32.
   at::ScalarType dtype = at::kFloat;
-  // Called while weights are read, with bytes of all parts. What it throws ends the loading.
-  std::function<void(std::int64_t done, std::int64_t total)> loading;
 };
 
 struct JobOptions {
@@ -48,7 +46,10 @@ struct JobOptions {
 
 class Pipeline {
  public:
-  Pipeline(const ModelLayout& layout, const PipelineOptions& options);
+  // REQUIRES: `weights` are those of `files`, of this type and on this device.
+  Pipeline(std::shared_ptr<const ModelFiles> files, const ModelWeights& weights, const PipelineOptions& options);
+  // With weights of its own in the memory of this process.
+  explicit Pipeline(const ModelLayout& layout, at::ScalarType dtype = at::kFloat);
   ~Pipeline();
 
   // The result has the size of `picture`. `size_level`: the side of the square whose area it is edited at.
@@ -65,10 +66,11 @@ class Pipeline {
  private:
   struct Parts;
 
+  Pipeline(std::shared_ptr<const ModelFiles> files, at::ScalarType dtype);
   std::vector<TextInput> encode_texts(const JobOptions& job, RgbView picture, PictureSize working) const;
   Picture finish(const JobOptions& job, DenoiseInput input) const;
 
-  ModelLayout layout_;
+  std::shared_ptr<const ModelFiles> files_;
   PipelineOptions options_;
   std::unique_ptr<const Parts> parts_;
 };

@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <optional>
 #include <span>
 
 #include "base/error.hpp"
+#include "model/placement.hpp"
+#include "model/stored_type.hpp"
 
 namespace step1x {
 
@@ -14,57 +14,6 @@ namespace {
 
 std::span<const std::int64_t> as_span(at::IntArrayRef shape) {
   return {shape.data(), shape.size()};
-}
-
-std::optional<at::ScalarType> scalar_type(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::bf16:
-      return at::kBFloat16;
-    case Dtype::f16:
-      return at::kHalf;
-    case Dtype::f32:
-      return at::kFloat;
-    case Dtype::f64:
-      return at::kDouble;
-    case Dtype::f8_e4m3:
-      return at::kFloat8_e4m3fn;
-    default:
-      return std::nullopt;
-  }
-}
-
-// The bytes of a contiguous tensor on the CPU.
-std::span<std::byte> bytes_of(const at::Tensor& tensor) {
-  return {static_cast<std::byte*>(tensor.mutable_data_ptr()), tensor.nbytes()};
-}
-
-// A tensor as it is stored. `staging` is what it is read into, made larger where it must be: with memory of its own for
-// every tensor, the holes between the converted ones took a tenth of the weights again.
-at::Tensor read_tensor(const Checkpoint& checkpoint, const std::string& name, at::Tensor& staging) {
-  const TensorInfo& info = *checkpoint.at(name).tensor;
-  const at::ScalarType type = *scalar_type(info.dtype);
-  const std::int64_t bytes = c10::multiply_integers(info.shape) * static_cast<std::int64_t>(c10::elementSize(type));
-  if (!staging.defined() || staging.numel() < bytes) staging = at::empty({bytes}, at::kByte);
-  const at::Tensor stored = staging.narrow(0, 0, bytes).view(type).view(info.shape);
-  checkpoint.read(name, bytes_of(stored));
-  return stored;
-}
-
-at::Tensor load_tensor(const Checkpoint& checkpoint, const TensorPlan& plan, const at::TensorOptions& options,
-                       at::Tensor& staging) {
-  const at::Tensor tensor = at::empty(plan.shape, options);
-  for (const TensorPart& part : plan.parts) {
-    const TensorInfo& info = *checkpoint.at(part.source).tensor;
-    const bool same = tensor.is_cpu() && *scalar_type(info.dtype) == tensor.scalar_type();
-    const at::Tensor target = tensor.narrow(0, part.row, part.rows);
-    if (same && part.rows == info.shape.at(0)) {
-      checkpoint.read(part.source, bytes_of(target));
-    } else {
-      const at::Tensor stored = read_tensor(checkpoint, part.source, staging);
-      target.copy_(stored.narrow(0, part.source_row, part.rows).reshape(target.sizes()));
-    }
-  }
-  return tensor;
 }
 
 }  // namespace
@@ -96,7 +45,7 @@ void check_weights(const Checkpoint& checkpoint, const LoadTable& table) {
   for (const TensorPlan& plan : table) {
     for (const TensorPart& part : plan.parts) {
       const Checkpoint::Entry& entry = checkpoint.at(part.source, part.source_shape);
-      if (scalar_type(entry.tensor->dtype)) continue;
+      if (stored_type(entry.tensor->dtype)) continue;
       throw Error::format(
           ErrorCode::model_missing,
           "{}: tensor {} has the type {}, which cannot be computed with: expected BF16, F16, F32, F64 or "
@@ -112,17 +61,14 @@ std::int64_t weights_bytes(const LoadTable& table, at::ScalarType dtype) {
   return elements * static_cast<std::int64_t>(c10::elementSize(dtype));
 }
 
-Weights load_weights(const Checkpoint& checkpoint, const LoadTable& table, const at::TensorOptions& options,
+Weights load_weights(const Checkpoint& checkpoint, const LoadTable& table, at::ScalarType type,
                      const LoadHook& loaded) {
   check_weights(checkpoint, table);
-  Weights::Tensors tensors;
-  at::Tensor staging;
-  for (const TensorPlan& plan : table) {
-    const at::Tensor tensor = load_tensor(checkpoint, plan, options, staging);
-    tensors.emplace(plan.name, tensor);
-    if (loaded) loaded(static_cast<std::int64_t>(tensor.nbytes()));
-  }
-  return {std::move(tensors), checkpoint.path().string()};
+  const Placement placement(table, type);
+  const at::Tensor memory = at::empty({static_cast<std::int64_t>(placement.bytes())}, at::kByte);
+  placement.fill(checkpoint, 0, placement.blocks().size(), static_cast<std::byte*>(memory.mutable_data_ptr()),
+                 {.before = {}, .filled = {}, .loaded = loaded});
+  return placement.weights(memory, checkpoint.path().string());
 }
 
 }  // namespace step1x

@@ -60,12 +60,11 @@ TensorPlan whole_tensor(std::string name, std::vector<std::int64_t> shape, std::
 // That the checkpoint has every part in its shape and in a type that can be read as numbers.
 void check_weights(const Checkpoint& checkpoint, const LoadTable& table);
 
-// Called with the bytes of each tensor when it is in place. What it throws ends the loading.
+// Called every now and then with the bytes that came into place since the last time. What it throws ends the loading.
 using LoadHook = std::function<void(std::int64_t bytes)>;
 
-// Checks, then reads into memory of options.dtype() on options.device(): bf16, f16, f32, f64 and fp8 (e4m3) are
-// converted.
-Weights load_weights(const Checkpoint& checkpoint, const LoadTable& table, const at::TensorOptions& options,
+// Checks, then reads into memory of this process, as `type`: bf16, f16, f32, f64 and fp8 (e4m3) are converted.
+Weights load_weights(const Checkpoint& checkpoint, const LoadTable& table, at::ScalarType type,
                      const LoadHook& loaded = {});
 
 // What a table's tensors take in memory, in bytes.

@@ -26,6 +26,7 @@ struct Job {
   std::string torch_dir;  // empty: where the engine was installed with
   int steps = 0;
   int attempts = 0;
+  int passed = 0;      // how often a later one went first, see Queue
   int announced = -1;  // the position that its client was told last
   bool cancelled = false;
   Duration queued_at{0};  // boot_now()

@@ -24,7 +24,15 @@ Slot::Events Worker::slot_events() {
   };
   events.ended = [this](const std::shared_ptr<Job>& job, ipc::Message message) { job_ended(job, std::move(message)); };
   events.died = [this](std::shared_ptr<Job> job, const std::string& how) { job_died(std::move(job), how); };
-  events.moved = [this](Location from, Location to) { moved(from, to); };
+  events.arena_wanted = [this](const std::string& key, std::uint64_t bytes) {
+    const HostArena::Grant grant = arena_.want(key, bytes);
+    // What was there before makes room for another model.
+    if (!grant.filled && std::exchange(location_, Location::unloaded) != Location::unloaded)
+      ++statistics_.full_releases;
+    return grant;
+  };
+  events.arena_filled = [this](std::uint64_t huge_bytes) { arena_.filled(huge_bytes); };
+  events.moved = [this](bool on_purpose) { relocate(on_purpose); };
   events.other_build = [this](const ipc::Peer& peer) {
     leave(fmt::format("the installed engine is of build {}, this worker of build {}", peer.build, kBuildId));
   };
@@ -40,6 +48,8 @@ void Worker::forget(const Job& job) {
 }
 
 void Worker::job_ended(const std::shared_ptr<Job>& job, ipc::Message message) {
+  arena_.filler_ended();
+  relocate(/*on_purpose=*/true);
   const bool done = message.body.value("event", "") == "done";
   if (done) {
     ++statistics_.done;
@@ -60,6 +70,8 @@ void Worker::job_ended(const std::shared_ptr<Job>& job, ipc::Message message) {
 
 void Worker::job_died(std::shared_ptr<Job> job, const std::string& how) {
   ++statistics_.engine_deaths;
+  arena_.filler_ended();
+  relocate(/*on_purpose=*/false);
   const auto session = job->session.lock();
   if (leaving_ || !session || job->cancelled) {
     if (session && job->cancelled) session->error(ErrorCode::cancelled, "cancelled", job->id);
@@ -81,14 +93,31 @@ void Worker::job_died(std::shared_ptr<Job> job, const std::string& how) {
   forget(*job);
 }
 
-void Worker::moved(Location from, Location to) {
+Location Worker::location() const {
+  return slot_.location() != Location::gpu && arena_.holds_model() ? Location::cpu : slot_.location();
+}
+
+// Counts where the model has gone since the last time. `on_purpose`: not because an engine died.
+void Worker::relocate(bool on_purpose) {
+  // On its way to the device it passes through the arena, which is not a place where it has been.
+  if (slot_.state() == Slot::State::loading) return;
+  const Location to = location();
+  const Location from = std::exchange(location_, to);
+  if (from == to) return;
   log::info("model: {} -> {}", name(from), name(to));
+  if (to == Location::unloaded && !slot_.job()) loaded_model_.clear();
   // To the GPU, or where that is the device, to the memory of the CPU.
   if (from == Location::unloaded) ++statistics_.total_loads;
   if (from == Location::cpu && to == Location::gpu) ++statistics_.cpu_to_gpu;
-  if (from == Location::gpu && to == Location::cpu) ++statistics_.gpu_to_cpu;
-  if (to == Location::unloaded && slot_.state() == Slot::State::ending) ++statistics_.full_releases;
+  if (from == Location::gpu && to == Location::cpu && on_purpose) ++statistics_.gpu_to_cpu;
+  if (to == Location::unloaded && on_purpose) ++statistics_.full_releases;
   quiet_since_ = boot_now();
+}
+
+void Worker::free_arena() {
+  if (!arena_.holds_model()) return;
+  arena_.drop();
+  relocate(/*on_purpose=*/true);
 }
 
 // Tells those who wait how many are before them, the running job included, when that has changed: once after however

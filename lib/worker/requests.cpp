@@ -68,6 +68,7 @@ void Worker::handle(const std::shared_ptr<Session>& session, const std::string& 
   }
   if (op == "lease") {
     session->leased = true;
+    session->leased_model = loaded_model_;
     session->label = ipc::Fields(message.body).text("label", "", 200);
     session->answer({{"event", "leased"}}, id);
     return update();
@@ -166,10 +167,11 @@ void Worker::offload(const std::weak_ptr<Session>& session, std::int64_t id) {
 }
 
 void Worker::release(const std::weak_ptr<Session>& session, std::int64_t id) {
+  free_arena();
   slot_.end();
   when_settled_.push_back([this, session, id] {
     const auto self = session.lock();
-    if (self && slot_.engine_pid() != 0) return false;
+    if (self && (slot_.engine_pid() != 0 || arena_.freeing())) return false;
     if (self) self->answer({{"event", "ok"}}, id);
     return true;
   });

@@ -31,6 +31,7 @@ class Session {
   Duration greeted_at{0};       // boot_now()
   bool watches_only = true;     // has asked for nothing but `status` and `ping`: its presence keeps nothing alive
   bool leased = false;
+  std::string leased_model;  // what the lease keeps; empty: what the next job loads
   std::string label;
   ipc::Peer peer;
   std::map<std::int64_t, std::shared_ptr<Job>> jobs;

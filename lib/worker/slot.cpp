@@ -136,6 +136,10 @@ void Slot::end() {
 void Slot::on_message(ipc::Message message) {
   const std::string event = ipc::Fields(message.body).text("event", "");
   if (event == "memory") return on_memory(message.body);
+  if (event == "arena") return give_arena(message.body);
+  if (event == "arena_filled")
+    return events_.arena_filled(
+        static_cast<std::uint64_t>(ipc::Fields(message.body).integer("huge_bytes", 0, kMaxBytes)));
   if (event == "ok") {
     if (state_ == State::offloading) {
       state_ = State::idle;
@@ -162,12 +166,23 @@ void Slot::on_memory(const ipc::Json& body) {
   const ipc::Fields fields(body);
   allocated_bytes_ = fields.integer("allocated_bytes", 0, kMaxBytes);
   reserved_bytes_ = fields.integer("reserved_bytes", 0, kMaxBytes);
-  locate(location_from(fields.text("location")));
+  const Location location = location_from(fields.text("location"));
+  if (state_ == State::loading && location != Location::unloaded) state_ = State::working;
+  locate(location, /*on_purpose=*/true);
 }
 
-void Slot::locate(Location location) {
-  const Location from = std::exchange(location_, location);
-  if (from != location) events_.moved(from, location);
+void Slot::locate(Location location, bool on_purpose) {
+  location_ = location;
+  events_.moved(on_purpose);
+}
+
+void Slot::give_arena(const ipc::Json& body) {
+  const ipc::Fields fields(body);
+  const HostArena::Grant grant =
+      events_.arena_wanted(fields.text("key"), static_cast<std::uint64_t>(fields.integer("bytes", 1, kMaxBytes)));
+  ipc::Json answer = {{"op", "arena"}, {"filled", grant.filled}};
+  if (grant.fd >= 0) answer["fd"] = "arena";
+  engine_->send(answer, grant.fd);
 }
 
 void Slot::on_exit(const std::string& how) {
@@ -178,7 +193,7 @@ void Slot::on_exit(const std::string& how) {
   allocated_bytes_ = 0;
   reserved_bytes_ = 0;
   patience_.cancel();
-  locate(Location::unloaded);  // still `ending`, if it was: that is what tells a release from a death
+  locate(Location::unloaded, state_ == State::ending);
   state_ = State::idle;
   if (!job_) return events_.changed();
   if (another_wanted_) return start_engine();

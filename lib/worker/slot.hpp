@@ -9,6 +9,7 @@
 #include <string>
 
 #include "worker/engine.hpp"
+#include "worker/host_arena.hpp"
 #include "worker/job.hpp"
 #include "worker/timers.hpp"
 
@@ -20,9 +21,13 @@ class Slot {
     std::function<void(const Job&, const ipc::Json&)> progress;              // `loading`, `step`
     std::function<void(std::shared_ptr<Job>, ipc::Message)> ended;           // `done` or `error`
     std::function<void(std::shared_ptr<Job>, const std::string& how)> died;  // the engine, under this job
-    std::function<void(Location from, Location to)> moved;                   // the model
-    std::function<void(const ipc::Peer&)> other_build;                       // the installed engine is not of our build
-    std::function<void()> changed;                                           // anything: time to decide anew
+    // An engine asks for the arena of this key, or says that it has filled it.
+    std::function<HostArena::Grant(const std::string& key, std::uint64_t bytes)> arena_wanted;
+    std::function<void(std::uint64_t huge_bytes)> arena_filled;
+    // Where the engine has the model, or that it has it no longer. `on_purpose`: it did not die.
+    std::function<void(bool on_purpose)> moved;
+    std::function<void(const ipc::Peer&)> other_build;  // the installed engine is not of our build
+    std::function<void()> changed;                      // anything: time to decide anew
   };
   enum class State { idle, starting, loading, working, offloading, ending };
 
@@ -55,7 +60,8 @@ class Slot {
   void on_message(ipc::Message message);
   void on_memory(const ipc::Json& body);
   void on_exit(const std::string& how);
-  void locate(Location location);
+  void locate(Location location, bool on_purpose);
+  void give_arena(const ipc::Json& body);
   void cancelled_before_start();
   // Kills the engine when after kPatience it has not `answered`.
   void kill_unless(const char* what, std::function<bool()> answered);

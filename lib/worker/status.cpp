@@ -48,7 +48,7 @@ ipc::Json Worker::status() const {
   const auto leases = std::count_if(sessions_.begin(), sessions_.end(), [](const auto& s) { return s->leased; });
   ipc::Json body = {
       {"event", "status"},
-      {"model_location", name(slot_.location())},
+      {"model_location", name(location())},
       {"state", name(slot_.state())},
       {"idle_time", busy() ? 0.0 : seconds(now.idle)},
       {"gpu_memory_allocated_gb", gib(slot_.allocated_bytes())},
@@ -74,6 +74,8 @@ ipc::Json Worker::status() const {
         {"auto_monitor", timers_.auto_monitor},
         {"set_by_pid", timers_set_by_ == 0 ? ipc::Json() : ipc::Json(timers_set_by_)}}},
       {"next", next ? ipc::Json{{"transition", name(next->transition)}, {"seconds", seconds(next->in)}} : ipc::Json()}};
+  body["arena"] = arena_.status();
+  body["arena_refused"] = arena_.refusal().empty() ? ipc::Json() : ipc::Json(arena_.refusal());
   // Lists made apart: in one initializer an array of one object would become that object.
   body["devices"] = ipc::Json::array();
   body["devices"].push_back(device_json(slot_));

@@ -48,6 +48,8 @@ std::string_view name(Transition transition) {
       return "offload";
     case Transition::engine_exit:
       return "engine_exit";
+    case Transition::release:
+      return "release";
     case Transition::worker_exit:
       break;
   }
@@ -56,10 +58,15 @@ std::string_view name(Transition transition) {
 
 std::optional<Next> next_transition(const Timers& timers, const Situation& now) {
   if (now.busy) return std::nullopt;
-  // One after the other: the engine is of use while the model is on the GPU, and the worker while there is an engine.
-  if (now.location == Location::gpu) return after(Transition::offload, timers.offload_delay, now.idle);
+  // One after the other: the engine is of use while the model is on the GPU, and the worker while there is an engine or
+  // an arena.
+  if (now.location == Location::gpu && !now.only_on_device)
+    return after(Transition::offload, timers.offload_delay, now.idle);
   if (!timers.auto_monitor) return std::nullopt;
-  if (now.engine) return after(Transition::engine_exit, timers.idle_timeout, now.idle);
+  const auto exit = now.engine ? after(Transition::engine_exit, timers.idle_timeout, now.idle) : std::nullopt;
+  const auto release = now.arena ? after(Transition::release, timers.host_timeout, now.idle) : std::nullopt;
+  if (exit && release) return exit->in <= release->in ? exit : release;
+  if (now.engine || now.arena) return exit ? exit : release;
   if (now.connected) return std::nullopt;
   return after(Transition::worker_exit, timers.exit_timeout, now.quiet);
 }

@@ -26,7 +26,7 @@ struct Timers {
 enum class Location { unloaded, cpu, gpu };
 std::string_view name(Location location);
 
-enum class Transition { offload, engine_exit, worker_exit };
+enum class Transition { offload, engine_exit, release, worker_exit };
 std::string_view name(Transition transition);
 
 struct Next {
@@ -38,10 +38,12 @@ struct Next {
 struct Situation {
   bool busy = false;  // a job is running or waiting, or a lease is held
   Location location = Location::unloaded;
-  bool engine = false;     // an engine process is alive
-  bool connected = false;  // somebody other than a status reader holds a connection
-  Duration idle{0};        // since the last job ended or the last lease was closed
-  Duration quiet{0};       // since the last of: idle began, the last engine ended, the last connection was closed
+  bool engine = false;          // an engine process is alive
+  bool arena = false;           // a model is in the host arena
+  bool only_on_device = false;  // there is no room for it in RAM: off the device means gone
+  bool connected = false;       // somebody other than a status reader holds a connection
+  Duration idle{0};             // since the last job ended or the last lease was closed
+  Duration quiet{0};            // since the last of: idle began, the last engine ended, the last connection was closed
 };
 
 // The transition that comes next if nothing happens, or none.

@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/process.hpp"
+#include "memory/available.hpp"
 
 namespace step1x::worker {
 
@@ -23,6 +24,7 @@ Worker::Worker(asio::io_context& io, const ipc::Directory& directory, const ipc:
       signals_(io, SIGTERM, SIGINT, SIGHUP),
       timer_(io),
       farewell_(io),
+      arena_({[] { return available_memory(); }, [this] { asio::post(io_, [this] { update(); }); }}),
       slot_(io, "auto", options_.engine_program, slot_events()),
       started_at_(boot_now()),
       idle_since_(started_at_),
@@ -107,8 +109,10 @@ Situation Worker::situation() const {
   const Duration now = boot_now();
   Situation result;
   result.busy = busy() || !slot_.free();
-  result.location = slot_.location();
+  result.location = location();
   result.engine = slot_.engine_pid() != 0;
+  result.arena = arena_.holds_model();
+  result.only_on_device = !arena_.refusal().empty();
   result.connected = std::any_of(sessions_.begin(), sessions_.end(), [](const auto& s) { return !s->watches_only; });
   result.idle = now - idle_since_;
   result.quiet = now - std::max(quiet_since_, idle_since_);
@@ -147,7 +151,13 @@ void Worker::update() {
 // True when it has done something.
 bool Worker::dispatch() {
   if (queue_.empty() || !slot_.free()) return false;
-  const std::shared_ptr<Job> job = queue_.pop();
+  const std::shared_ptr<Job> job =
+      queue_.pop(loaded_model_, boot_now(), [this](const Job& waiting) { return allowed(waiting); });
+  if (!job) return false;
+  loaded_model_ = job->model;
+  for (const auto& session : sessions_) {
+    if (session->leased && session->leased_model.empty()) session->leased_model = job->model;
+  }
   job->started_at = boot_now();
   if (const auto session = job->session.lock()) session->progress({{"event", "queued"}, {"position", 0}}, *job);
   slot_.run(job);
@@ -155,11 +165,22 @@ bool Worker::dispatch() {
   return true;
 }
 
+// A lease keeps its model where it is: jobs for another one wait for its end, but for those of who holds it.
+bool Worker::allowed(const Job& job) const {
+  const auto own = job.session.lock();
+  return std::none_of(sessions_.begin(), sessions_.end(), [&](const auto& session) {
+    return session->leased && session != own && !session->leased_model.empty() && session->leased_model != job.model;
+  });
+}
+
 void Worker::act(Transition transition) {
   switch (transition) {
     case Transition::offload:
       return slot_.offload();
     case Transition::engine_exit:
+      return slot_.end();
+    case Transition::release:
+      free_arena();
       return slot_.end();
     case Transition::worker_exit:
       return leave("nothing to do for a long time");
@@ -175,8 +196,7 @@ void Worker::leave(const std::string& reason) {
   signals_.cancel();
   // Whoever still waits for a job connects to the next worker; so does whose request comes too late to be read. To a
   // client of another protocol the end of the connection says the same.
-  while (queue_.pop()) {
-  }
+  queue_.drain();
   for (const auto& session : sessions_) {
     if (!session->greeted || session->other_protocol) continue;
     for (const auto& [id, job] : session->jobs) session->answer({{"event", "restart"}}, id);
@@ -193,9 +213,11 @@ void Worker::leave(const std::string& reason) {
   asio::post(io_, [this] { end_when_alone(); });
 }
 
-// Engines first, then the socket's file, then (when main returns) the lock: the order of design section 4.
+// Engines first, then the arena, then the socket's file, then (when main returns) the lock: the order of design
+// section 4.
 void Worker::end_when_alone() {
   if (slot_.engine_pid() != 0) return;
+  arena_.drop_and_wait();
   const auto sessions = sessions_;
   for (const auto& session : sessions) session->connection->close_when_sent();
   if (!sessions_.empty()) return;

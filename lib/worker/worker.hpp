@@ -13,6 +13,7 @@
 
 #include "ipc/server.hpp"
 #include "worker/boot_timer.hpp"
+#include "worker/host_arena.hpp"
 #include "worker/queue.hpp"
 #include "worker/session.hpp"
 #include "worker/slot.hpp"
@@ -52,6 +53,7 @@ class Worker {
   void disconnect(Session& session);
   void update();
   bool dispatch();
+  bool allowed(const Job& job) const;
   void act(Transition transition);
   void leave(const std::string& reason);
   void end_when_alone();
@@ -80,7 +82,9 @@ class Worker {
   void job_ended(const std::shared_ptr<Job>& job, ipc::Message message);
   void job_died(std::shared_ptr<Job> job, const std::string& how);
   void forget(const Job& job);
-  void moved(Location from, Location to);
+  void relocate(bool on_purpose);
+  void free_arena();
+  Location location() const;
   void announce_positions();
 
   boost::asio::io_context& io_;
@@ -92,7 +96,10 @@ class Worker {
   boost::asio::steady_timer farewell_;
   std::list<std::shared_ptr<Session>> sessions_;
   Queue queue_;
+  HostArena arena_;
   Slot slot_;
+  std::string loaded_model_;                // of the last job that was given to an engine; empty when nothing is loaded
+  Location location_ = Location::unloaded;  // what location() was when it was looked at last
   Timers timers_;
   int timers_set_by_ = 0;
   Statistics statistics_;

@@ -128,7 +128,7 @@ class Judge {
   Judge(const fs::path& build, bool brief, bool verbose) : build_(build), brief_(brief), verbose_(verbose) {}
 
   int run() {
-    const Vae vae = load_vae(find_layout(build_ / "share/step1x/demo"), at::TensorOptions(at::kFloat));
+    const Vae vae = load_vae(find_layout(build_ / "share/step1x/demo"), at::kFloat);
     const auto multiple = static_cast<int>(vae.config().factor() * 2);
     const std::vector<Subject> all = subjects(STEP1X_DATA_DIR, brief_ ? 0 : 6, multiple);
     round_trips(vae, all);

@@ -110,7 +110,7 @@ TEST_CASE("weights come back from their file as bf16 of what they were, also tho
   const Weights weights = random_weights(table, random);
   const auto path = folder.path() / "a/model.safetensors";
   save_weights(path, tensors(weights, table), table);
-  const Weights read = load_weights(Checkpoint(path), table, at::TensorOptions(at::kFloat));
+  const Weights read = load_weights(Checkpoint(path), table, at::kFloat);
   for (const auto& [name, tensor] : weights.tensors()) {
     CAPTURE(name);
     CHECK(read.at(name, tensor.sizes()).equal(tensor.to(at::kBFloat16).to(at::kFloat)));

@@ -57,7 +57,7 @@ class NativeRun {
     const fs::path bundle = file_.path().parent_path() / about_.at("weights").get<std::string>();
     LayoutChoice choice;
     choice.version = model_version(run_.at("version").get<std::string>());
-    const Pipeline pipeline(find_layout(bundle.lexically_normal(), choice), {});
+    const Pipeline pipeline(find_layout(bundle.lexically_normal(), choice));
     JobOptions job;
     job.prompt = run_.at("prompt").get<std::string>();
     job.negative_prompt = run_.at("negative_prompt").get<std::string>();
@@ -140,7 +140,7 @@ Comparisons check_diffusers_pipeline(const fs::path& folder) {
   const json manifest = json::parse(read_file(folder / "manifest.json"));
   const json about = json::parse(read_file(folder / "pipeline.json"));
   const ModelLayout layout = find_layout(folder / "model");
-  const Pipeline pipeline(layout, {});
+  const Pipeline pipeline(layout);
   JobOptions job;
   job.prompt = about.at("prompt").get<std::string>();
   job.negative_prompt = about.at("negative_prompt").get<std::string>();

@@ -224,10 +224,13 @@ class Connection:
             data += part
         return data
 
-    def close(self):
+    def close_fds(self):
         for fd in self.fds:
             os.close(fd)
         self.fds = []
+
+    def close(self):
+        self.close_fds()
         self.socket.close()
 
     def __enter__(self):

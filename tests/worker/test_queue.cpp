@@ -8,16 +8,22 @@ using namespace step1x::worker;
 
 namespace {
 
-std::shared_ptr<Job> job(std::uint64_t number, bool interactive = true) {
+std::shared_ptr<Job> job(std::uint64_t number, bool interactive = true, const char* model = "a") {
   auto made = std::make_shared<Job>();
   made->number = number;
   made->interactive = interactive;
+  made->model = model;
   return made;
+}
+
+std::uint64_t pop(Queue& queue, const char* loaded = "", Duration now = Duration(0)) {
+  const auto next = queue.pop(loaded, now, [](const Job&) { return true; });
+  return next ? next->number : 0;
 }
 
 std::vector<std::uint64_t> drain(Queue& queue) {
   std::vector<std::uint64_t> numbers;
-  while (const auto next = queue.pop()) numbers.push_back(next->number);
+  while (const auto next = pop(queue)) numbers.push_back(next);
   return numbers;
 }
 
@@ -30,6 +36,41 @@ TEST_CASE("interactive jobs go before those of a batch, each kind in order") {
   queue.push(job(3, false));
   queue.push(job(4, true));
   CHECK(drain(queue) == std::vector<std::uint64_t>{2, 4, 1, 3});
+}
+
+TEST_CASE("jobs for the loaded model go first, eight of them past one for another") {
+  Queue queue;
+  queue.push(job(1, true, "b"));
+  for (std::uint64_t i = 0; i < 10; ++i) queue.push(job(10 + i, true, "a"));
+  for (std::uint64_t i = 0; i < 8; ++i) CHECK(pop(queue, "a") == 10 + i);
+  CHECK(pop(queue, "a") == 1);
+  CHECK(pop(queue, "a") == 18);
+}
+
+TEST_CASE("nobody is passed over a minute after it came") {
+  Queue queue;
+  queue.push(job(1, true, "b"));
+  queue.push(job(2, true, "a"));
+  queue.push(job(3, true, "a"));
+  CHECK(pop(queue, "a", std::chrono::seconds(59)) == 2);
+  CHECK(pop(queue, "a", std::chrono::seconds(60)) == 1);
+}
+
+TEST_CASE("a batch job for the loaded model does not go before an interactive one for another") {
+  Queue queue;
+  queue.push(job(1, true, "b"));
+  queue.push(job(2, false, "a"));
+  CHECK(pop(queue, "a") == 1);
+}
+
+TEST_CASE("a job that may not run now is left, and keeps its place") {
+  Queue queue;
+  queue.push(job(1, true, "b"));
+  queue.push(job(2, true, "a"));
+  const auto only_a = [](const Job& waiting) { return waiting.model == "a"; };
+  CHECK(queue.pop("", Duration(0), only_a)->number == 2);
+  CHECK(queue.pop("", Duration(0), only_a) == nullptr);
+  CHECK(pop(queue) == 1);
 }
 
 TEST_CASE("a retried job is next, even one of a batch") {

@@ -36,6 +36,43 @@ TEST_CASE("by default the model leaves the GPU at once, the engine after a minut
   CHECK(next(timers, empty(0ms)) == "worker_exit 1800000");
 }
 
+TEST_CASE("a model in the host arena outlives its engine for ten minutes, and the worker waits for that") {
+  const Timers timers;
+  Situation now = in_ram(0ms);
+  now.arena = true;
+  CHECK(next(timers, now) == "engine_exit 60000");
+  now.engine = false;
+  now.idle = 60s;
+  CHECK(next(timers, now) == "release 540000");
+  now.idle = 10min;
+  CHECK(next(timers, now) == "release 0");
+}
+
+TEST_CASE("of the engine's end and the arena's the earlier comes first, and either may be never") {
+  Timers timers;
+  Situation now = in_ram(0ms);
+  now.arena = true;
+  timers.host_timeout = 30s;
+  CHECK(next(timers, now) == "release 30000");
+  timers.host_timeout = kNever;
+  CHECK(next(timers, now) == "engine_exit 60000");
+  now.engine = false;
+  CHECK(next(timers, now) == "nothing");
+  now.engine = true;
+  timers = Timers();
+  timers.idle_timeout = kNever;
+  CHECK(next(timers, now) == "release 600000");
+}
+
+TEST_CASE("a model that has no place in RAM stays on the GPU until the engine goes") {
+  Timers timers;
+  Situation now = on_gpu(0ms);
+  now.only_on_device = true;
+  CHECK(next(timers, now) == "engine_exit 60000");
+  timers.auto_monitor = false;
+  CHECK(next(timers, now) == "nothing");
+}
+
 TEST_CASE("nothing happens while there is work or a lease") {
   Situation now = on_gpu(1h);
   now.busy = true;

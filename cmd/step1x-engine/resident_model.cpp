@@ -1,0 +1,208 @@
+#include "resident_model.hpp"
+
+#include <ATen/ops/from_blob.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "base/hash.hpp"
+#include "devices.hpp"
+#include "model_precision.hpp"
+
+namespace step1x::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+at::Tensor bytes_at(const std::byte* start, std::uint64_t bytes, std::function<void(void*)> freed) {
+  // Weights are never written to; libtorch has no tensor of constant memory.
+  return at::from_blob(const_cast<std::byte*>(start), {static_cast<std::int64_t>(bytes)}, std::move(freed), at::kByte);
+}
+
+at::Tensor narrow(const at::Tensor& bytes, const Placement::Block& block) {
+  return bytes.narrow(0, static_cast<std::int64_t>(block.offset), static_cast<std::int64_t>(block.bytes));
+}
+
+// Sizes and times of change: another stamp is another file.
+std::string stamp_of(const std::vector<fs::path>& paths) {
+  std::string stamp;
+  for (const fs::path& path : paths) {
+    struct stat info{};
+    if (::stat(path.c_str(), &info) != 0) return "";
+    stamp += fmt::format("{} {} {}.{:09} {}\n", path.string(), info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec,
+                         info.st_ino);
+  }
+  return stamp;
+}
+
+void add_weights(std::vector<fs::path>& paths, const ModelFiles& files) {
+  for (const Checkpoint* part :
+       {&files.text_encoder.checkpoint, &files.transformer.checkpoint, &files.vae.checkpoint}) {
+    for (const SafetensorsFile& file : part->files()) paths.push_back(file.path());
+  }
+}
+
+std::vector<fs::path> all_files(const ModelFiles& files) {
+  const ModelLayout& layout = files.layout;
+  // The folder: a file that is added may be a newer version of the model.
+  std::vector<fs::path> paths{layout.folder};
+  for (const fs::path* path : {&layout.transformer, &layout.vae, &layout.text_encoder, &layout.tokenizer,
+                               &layout.text_encoder_config, &layout.config, &layout.transformer_config,
+                               &layout.vae_config, &layout.scheduler_config, &layout.processor_config}) {
+    if (!path->empty()) paths.push_back(*path);
+  }
+  add_weights(paths, files);
+  return paths;
+}
+
+}  // namespace
+
+// How far a load is, for the user.
+class ResidentModel::Loading {
+ public:
+  Loading(Progress& progress, std::int64_t total) : progress_(progress), total_(total) {}
+  void add(std::int64_t bytes) {
+    progress_.check();
+    progress_.loading(done_ += bytes, total_);
+  }
+
+ private:
+  Progress& progress_;
+  std::int64_t total_;
+  std::int64_t done_ = 0;
+};
+
+ResidentModel::ResidentModel(const Job& job)
+    : model_(job.model),
+      device_(job.device),
+      memory_(find_device(job.device)),
+      files_(std::make_shared<const ModelFiles>(open_model(find_layout(job.model)))),
+      watched_(all_files(*files_)),
+      stamp_(stamp_of(watched_)),
+      dtype_(choose_dtype(*files_, memory_)) {
+  const auto add = [this](const Checkpoint& checkpoint, const LoadTable& table, at::ScalarType type) {
+    parts_.push_back({&checkpoint, Placement(table, type), bytes_});
+    bytes_ += parts_.back().placement.bytes();
+  };
+  add(files_->text_encoder.checkpoint, files_->text_encoder.table, dtype_);
+  add(files_->transformer.checkpoint, files_->transformer.table, dtype_);
+  add(files_->vae.checkpoint, files_->vae.table, at::kFloat);
+}
+
+bool ResidentModel::serves(const Job& job) const {
+  return job.model == model_ && job.device == device_ && !stamp_.empty() && stamp_of(watched_) == stamp_;
+}
+
+std::string ResidentModel::key() const {
+  std::vector<fs::path> weights;
+  add_weights(weights, *files_);
+  return fmt::format("{} {} {:016x}", model_, c10::toString(dtype_),
+                     fnv1a(fmt::format("{}{}", stamp_of(weights), bytes_)));
+}
+
+const char* ResidentModel::location() const {
+  if (pipeline_ && memory_.separate()) return "GPU";
+  return pipeline_ || arena_ ? "CPU" : "Unloaded";
+}
+
+void ResidentModel::load(Progress& progress) {
+  if (pipeline_) return;
+  std::int64_t total = 0;
+  for (const Part& part : parts_) total += static_cast<std::int64_t>(part.placement.tensor_bytes());
+  Loading loading(progress, total);
+  // First, so that a model that does not fit is known before a byte of it is read.
+  std::vector<at::Tensor> device;
+  for (const Part& part : parts_) {
+    if (memory_.separate()) device.push_back(memory_.allocate(part.placement.bytes()));
+  }
+  bool on_device = !memory_.separate();
+  if (!arena_ && !refused_) {
+    ArenaGrant grant = progress.arena(key(), static_cast<std::int64_t>(bytes_));
+    refused_ = !grant.fd;
+    if (grant.fd && grant.filled) {
+      arena_ = std::make_shared<const ArenaMapping>(grant.fd.get(), bytes_, ArenaMapping::Access::read);
+    } else if (grant.fd) {
+      fill_arena(std::move(grant.fd), device, loading, progress);
+      on_device = true;
+    }
+  }
+  if (!arena_) {
+    fill_device(device, loading);
+  } else if (!on_device) {
+    copy_arena(device, loading);
+  }
+
+  const auto weights = [&](std::size_t i) {
+    const Part& part = parts_[i];
+    const at::Tensor bytes = !device.empty() ? device[i]
+                                             : bytes_at(arena_->bytes().data() + part.offset, part.placement.bytes(),
+                                                        [arena = arena_](void*) {});
+    return part.placement.weights(bytes, part.checkpoint->path().string());
+  };
+  pipeline_ = std::make_unique<const Pipeline>(files_, ModelWeights{weights(0), weights(1), weights(2)},
+                                               PipelineOptions{memory_.device(), dtype_});
+}
+
+// The checkpoint's files to the arena, and each block on to the device.
+void ResidentModel::fill_arena(UniqueFd fd, std::vector<at::Tensor>& device, Loading& loading, Progress& progress) {
+  std::uint64_t huge = 0;
+  {
+    ArenaMapping mapping(fd.get(), bytes_, ArenaMapping::Access::fill);
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      const auto& [checkpoint, placement, offset] = parts_[i];
+      std::byte* start = mapping.writable().data() + offset;
+      Placement::Hooks hooks;
+      hooks.before = [&](const Placement::Block& block) {
+        progress.check();
+        huge += mapping.prepare(offset + block.offset, block.bytes);
+      };
+      hooks.filled = [&](const Placement::Block& block) {
+        if (!device.empty()) narrow(device[i], block).copy_(bytes_at(start + block.offset, block.bytes, [](void*) {}));
+      };
+      hooks.loaded = [&](std::int64_t bytes) { loading.add(bytes); };
+      placement.fill(*checkpoint, 0, placement.blocks().size(), start, hooks);
+    }
+  }
+  seal_arena(fd.get());
+  arena_ = std::make_shared<const ArenaMapping>(fd.get(), bytes_, ArenaMapping::Access::read);
+  progress.arena_filled(static_cast<std::int64_t>(huge));
+}
+
+void ResidentModel::copy_arena(std::vector<at::Tensor>& device, Loading& loading) const {
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    const std::byte* start = arena_->bytes().data() + parts_[i].offset;
+    for (const Placement::Block& block : parts_[i].placement.blocks()) {
+      narrow(device[i], block).copy_(bytes_at(start + block.offset, block.bytes, [](void*) {}));
+      loading.add(static_cast<std::int64_t>(block.bytes));
+    }
+  }
+}
+
+// Without an arena. A device that the CPU cannot write to gets block after block through memory that holds one.
+void ResidentModel::fill_device(std::vector<at::Tensor>& device, Loading& loading) const {
+  Placement::Hooks hooks;
+  hooks.loaded = [&](std::int64_t bytes) { loading.add(bytes); };
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    const auto& [checkpoint, placement, offset] = parts_[i];
+    if (device.size() <= i) device.push_back(memory_.allocate(placement.bytes()));
+    if (memory_.device().is_cpu()) {
+      auto* start = static_cast<std::byte*>(device[i].mutable_data_ptr());
+      placement.fill(*checkpoint, 0, placement.blocks().size(), start, hooks);
+      continue;
+    }
+    std::vector<std::byte> staging;
+    for (std::size_t block = 0; block < placement.blocks().size(); ++block) {
+      staging.resize(placement.blocks()[block].bytes);
+      placement.fill(*checkpoint, block, 1, staging.data(), hooks);
+      narrow(device[i], placement.blocks()[block]).copy_(bytes_at(staging.data(), staging.size(), [](void*) {}));
+    }
+  }
+}
+
+void ResidentModel::offload() {
+  if (!memory_.separate()) return;
+  pipeline_.reset();
+  memory_.trim();
+}
+
+}  // namespace step1x::engine

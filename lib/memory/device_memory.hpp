@@ -1,0 +1,51 @@
+// A device as a place for weights: memory of its own that can run out, or the host's. One object per device of an
+// engine; main thread only.
+//
+//   cpu       no memory of its own: the engine computes on the arena itself
+//   cuda:N    libtorch's allocator
+//   sim:SIZE  for tests: computes on the CPU, but on weights in SIZE bytes apart from the arena, so that loading,
+//             offloading and running out of memory go through the same code as on a GPU. What a job computes besides
+//             is not counted.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace step1x {
+
+class DeviceMemory {
+ public:
+  explicit DeviceMemory(at::Device device) : device_(device) {}
+  // sim: `simulated` bytes on the CPU.
+  static DeviceMemory simulate(std::uint64_t bytes);
+
+  // Where tensors are.
+  at::Device device() const { return device_; }
+  // Weights are copied to it.
+  bool separate() const { return simulated_ != nullptr || !device_.is_cpu(); }
+  // Uninitialized, of type uint8. Throws Error(out_of_memory) with what was needed and what there was.
+  at::Tensor allocate(std::uint64_t bytes) const;
+
+  struct Counters {
+    std::int64_t allocated_bytes = 0;
+    std::int64_t reserved_bytes = 0;
+  };
+  // libtorch's own for a GPU; nothing for the CPU.
+  Counters counters() const;
+  // Gives memory that libtorch keeps for later back to the device.
+  void trim() const;
+
+ private:
+  struct Simulated {
+    std::uint64_t size = 0;
+    std::uint64_t used = 0;
+  };
+  at::Device device_;
+  std::shared_ptr<Simulated> simulated_;
+};
+
+}  // namespace step1x

@@ -1,0 +1,63 @@
+// The worker's host arena (design, sections 3 and 6): one model's weights in RAM, held as a descriptor and never
+// mapped, so that they outlive every engine. An engine asks for it by the model's key; whoever asks first with a new
+// key is to fill it. What a filler leaves unfinished is thrown away. Loop thread only, but for freeing, which takes as
+// long as there are pages and so happens on a thread of its own.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "base/fd.hpp"
+#include "ipc/frame.hpp"
+
+namespace step1x::worker {
+
+class HostArena {
+ public:
+  struct Options {
+    // What an arena may take, in bytes.
+    std::function<std::uint64_t()> available;
+    // Called from another thread when the memory of a dropped arena is free.
+    std::function<void()> freed;
+  };
+  explicit HostArena(Options options) : options_(std::move(options)) {}
+
+  struct Grant {
+    int fd = -1;  // stays the arena's; -1: there is none, and refusal() says why
+    bool filled = false;
+  };
+  // The arena of this key. One of another key is dropped for it.
+  Grant want(const std::string& key, std::uint64_t bytes);
+  // Its filler says that it is whole. Throws Error(protocol) when there is none to fill, or it is not sealed.
+  void filled(std::uint64_t huge_bytes);
+  // The one who was to fill it has ended, or has given up.
+  void filler_ended();
+  void drop();
+  // The same, and waits until the memory is free.
+  void drop_and_wait();
+
+  // The memory of one that was dropped is not all free yet.
+  bool freeing() const { return *freeing_bytes_ > 0; }
+  // A whole model is in it.
+  bool holds_model() const { return fd_ && filled_; }
+  // Why the last model that was asked for has none; empty: it has.
+  const std::string& refusal() const { return refusal_; }
+  // For `status`: null, or what there is.
+  ipc::Json status() const;
+
+ private:
+  Options options_;
+  UniqueFd fd_;
+  std::string key_;
+  std::uint64_t huge_bytes_ = 0;
+  bool filled_ = false;
+  std::string refusal_;
+  std::shared_ptr<std::atomic<std::uint64_t>> freeing_bytes_ = std::make_shared<std::atomic<std::uint64_t>>(0);
+  std::jthread freeing_;
+};
+
+}  // namespace step1x::worker
