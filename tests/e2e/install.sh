@@ -88,7 +88,7 @@ refuses() {
 expect "an edit with the stand-in engine" edit alone "$source_dir/tests/data/coffee.jpg" --model fake:
 
 if [[ -n $torch_lib_dir ]]; then
-  golden=$source_dir/tests/golden
+  golden=$build_dir/golden
   model=("$golden/images/photo.png" --model "$golden/bundle" --device cpu --size 64 --steps 2)
   expect "without libtorch an edit says what to set" refuses 'libtorch.*STEP1X_TORCH_DIR' edit without "${model[@]}"
   environment+=("STEP1X_TORCH_DIR=$(cd -- "$torch_lib_dir/../.." && pwd)")

@@ -1,4 +1,4 @@
-"""The model behind the same commands: a tiny checkpoint of the released layout (tests/golden/bundle), on the CPU."""
+"""The model behind the same commands: a tiny checkpoint of the released layout (golden/bundle), on the CPU."""
 
 import json
 import shutil
@@ -8,8 +8,8 @@ import subprocess
 
 import harness
 
-BUNDLE = harness.SOURCE / "tests/golden/bundle"
-PICTURE = harness.SOURCE / "tests/golden/images/photo.png"
+BUNDLE = harness.BUILD / "golden/bundle"
+PICTURE = harness.BUILD / "golden/images/photo.png"
 
 
 def pixels_differ(a, b):

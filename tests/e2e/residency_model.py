@@ -9,8 +9,8 @@ import signal
 
 import harness
 
-BUNDLE = harness.SOURCE / "tests/golden/bundle"
-PICTURE = harness.SOURCE / "tests/golden/images/photo.png"
+BUNDLE = harness.BUILD / "golden/bundle"
+PICTURE = harness.BUILD / "golden/images/photo.png"
 
 
 class Case(harness.Case):

@@ -45,27 +45,6 @@ void print_memory(const TensorMemory& memory) {
 
 }  // namespace
 
-struct TensorMemory::Counter : c10::MemoryReportingInfoBase {
-  void reportMemoryUsage(void* /*place*/, std::int64_t /*size*/, std::size_t allocated, std::size_t /*reserved*/,
-                         c10::Device /*device*/) override {
-    peak = std::max(peak.load(), allocated);
-  }
-  bool memoryProfilingEnabled() const override { return true; }
-  std::atomic<std::size_t> peak = 0;
-};
-
-TensorMemory::TensorMemory() : counter_(std::make_shared<Counter>()) {
-  c10::ThreadLocalDebugInfo::_push(c10::DebugInfoKind::PROFILER_STATE, counter_);
-}
-
-TensorMemory::~TensorMemory() {
-  c10::ThreadLocalDebugInfo::_pop(c10::DebugInfoKind::PROFILER_STATE);
-}
-
-std::size_t TensorMemory::peak() const {
-  return counter_->peak;
-}
-
 Setting read_setting(std::span<char*> arguments) {
   Setting setting;
   setting.type = std::string(arguments[0]) == "bf16" ? at::kBFloat16 : at::kFloat;

@@ -5,12 +5,12 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "model/weights.hpp"
+#include "support/tensor_memory.hpp"
 #include "weights/safetensors.hpp"
 
 namespace step1x::bench {
@@ -35,18 +35,7 @@ struct Setting {
 // Reads "f32|bf16 THREADS wall|cpu" and applies the threads.
 Setting read_setting(std::span<char*> arguments);
 
-// Counts the memory of tensors from its construction on. One at a time, on the thread that computes.
-class TensorMemory {
- public:
-  TensorMemory();
-  ~TensorMemory();
-  // The most that was held at one time, in bytes.
-  std::size_t peak() const;
-
- private:
-  struct Counter;
-  std::shared_ptr<Counter> counter_;
-};
+using test::TensorMemory;
 
 // For each line of stdin, the name of a measure or a figure, prints "NAME VALUE": seconds, or the figure. "memory"
 // prints the peaks of the process and of its tensors so far, in MiB.
