@@ -44,8 +44,14 @@ DeviceMemory find_device(const std::string& name) {
   if (name == "auto") return DeviceMemory(count_gpus() > 0 ? gpu(0, name) : at::Device(at::kCPU));
   if (name == "cuda") return DeviceMemory(gpu(0, name));
   constexpr std::string_view kSimulated = "sim:";
-  if (name.starts_with(kSimulated))
-    return DeviceMemory::simulate(parse_size(name.substr(kSimulated.size()), "--device sim"));
+  if (name.starts_with(kSimulated)) {
+    constexpr std::string_view kTaken = ",taken=";
+    const std::string sizes = name.substr(kSimulated.size());
+    const auto comma = sizes.find(kTaken);
+    const auto size = [](const std::string& text) { return parse_size(text, "--device sim"); };
+    return DeviceMemory::simulate(size(sizes.substr(0, comma)),
+                                  comma == std::string::npos ? 0 : size(sizes.substr(comma + kTaken.size())));
+  }
   constexpr std::string_view kPrefix = "cuda:";
   if (name.starts_with(kPrefix)) {
     int index = -1;

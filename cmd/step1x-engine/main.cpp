@@ -26,6 +26,7 @@ using ipc::Json;
 namespace {
 
 constexpr int kSoftwareFault = 70;  // EX_SOFTWARE
+constexpr std::int64_t kMaxBytes = std::int64_t{1} << 62;
 
 class Reporter : public engine::Progress {
  public:
@@ -37,9 +38,12 @@ class Reporter : public engine::Progress {
   void step(int step, int steps, double seconds_left) override {
     line_.send({{"event", "step"}, {"id", job_}, {"step", step}, {"steps", steps}, {"seconds_left", seconds_left}});
   }
-  void memory(std::int64_t allocated, std::int64_t reserved, const char* location) override {
-    line_.send(
-        {{"event", "memory"}, {"allocated_bytes", allocated}, {"reserved_bytes", reserved}, {"location", location}});
+  void memory(const engine::MemoryReport& report) override {
+    line_.send({{"event", "memory"},
+                {"allocated_bytes", report.allocated_bytes},
+                {"reserved_bytes", report.reserved_bytes},
+                {"location", report.location},
+                {"plan", report.plan}});
   }
   engine::ArenaGrant arena(const std::string& key, std::int64_t bytes) override {
     line_.send({{"event", "arena"}, {"id", job_}, {"key", key}, {"bytes", bytes}});
@@ -74,6 +78,8 @@ Job read_job(const ipc::Message& message) {
   job.device = fields.text("device", "auto");
   job.guidance_damping = fields.text("guidance_damping", "");
   job.vae_tiling = fields.boolean("vae_tiling", false);
+  job.plan = fields.text("plan", "auto");
+  if (message.body.contains("max_vram")) job.max_vram = fields.integer("max_vram", -kMaxBytes, kMaxBytes);
   if (message.fd) job.picture.emplace(message.fd.get(), job.width, job.height);
   return job;
 }

@@ -35,17 +35,15 @@ UniqueFd sealed(const Picture& picture) {
 
 }  // namespace
 
-void ModelRunner::load(const Job& job, Progress& progress) {
+void ModelRunner::load(const Job& job, Progress& progress, std::optional<PlanKind> instead) {
   // Only opened: of two models the weights are never there at a time.
   if (!model_ || !model_->serves(job)) model_ = ResidentModel(job);
-  model_->load(progress);
+  model_->load(job, progress, instead);
   report_memory(progress);
 }
 
 void ModelRunner::report_memory(Progress& progress) const {
-  if (!model_) return progress.memory(0, 0, "Unloaded");
-  const DeviceMemory::Counters counters = model_->memory().counters();
-  progress.memory(counters.allocated_bytes, counters.reserved_bytes, model_->location());
+  progress.memory(model_ ? model_->report() : MemoryReport());
 }
 
 Result ModelRunner::compute(const Job& job, Progress& progress) const {
@@ -95,15 +93,30 @@ Result ModelRunner::compute(const Job& job, Progress& progress) const {
 }
 
 Result ModelRunner::run(const Job& job, Progress& progress) {
-  // What went wrong is told outside of its handler: an exception in flight keeps tensors alive.
+  std::variant<Result, Error> outcome = attempt(job, progress, {});
+  if (const std::optional<PlanKind> instead = plan_after(outcome, job)) outcome = attempt(job, progress, instead);
+  report_memory(progress);
+  if (Error* problem = std::get_if<Error>(&outcome)) throw Error(*problem);
+  return std::get<Result>(std::move(outcome));
+}
+
+// Where memory ran out, a plan that needs less of it, unless the job names its plan.
+std::optional<PlanKind> ModelRunner::plan_after(const std::variant<Result, Error>& outcome, const Job& job) const {
+  const Error* problem = std::get_if<Error>(&outcome);
+  if (problem == nullptr || problem->code() != ErrorCode::out_of_memory) return std::nullopt;
+  if (!model_ || !model_->plan() || job.plan != "auto") return std::nullopt;
+  return next_plan(model_->plan()->kind);
+}
+
+// What went wrong is handled outside of its handler: an exception in flight keeps tensors alive.
+std::variant<Result, Error> ModelRunner::attempt(const Job& job, Progress& progress, std::optional<PlanKind> instead) {
   std::optional<Error> problem;
   try {
     const auto start = Clock::now();
-    load(job, progress);
+    load(job, progress, instead);
     const double load_seconds = seconds_since(start);
     Result result = compute(job, progress);
     result.timings["load"] = load_seconds;
-    report_memory(progress);
     return result;
   } catch (const Error& error) {
     problem = error;
@@ -116,9 +129,16 @@ Result ModelRunner::run(const Job& job, Progress& progress) {
     if (model_ && !model_->memory().device().is_cpu()) throw;
     problem = Error(ErrorCode::failure, one_line(error.what_without_backtrace()));
   }
-  if (model_) model_->memory().trim();
-  report_memory(progress);
-  throw Error(*problem);
+  if (!model_) return *problem;
+  if (problem->code() == ErrorCode::out_of_memory) {
+    model_->offload();
+    if (model_->plan()) {
+      problem = Error::format(ErrorCode::out_of_memory, "{} (plan {}: {})", problem->what(), name(model_->plan()->kind),
+                              model_->plan()->reason);
+    }
+  }
+  model_->memory().trim();
+  return *problem;
 }
 
 void ModelRunner::offload(Progress& progress) {

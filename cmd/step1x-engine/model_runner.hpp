@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <variant>
 
 #include "resident_model.hpp"
 #include "runner.hpp"
@@ -14,7 +15,9 @@ class ModelRunner : public Runner {
   void offload(Progress& progress) override;
 
  private:
-  void load(const Job& job, Progress& progress);
+  std::variant<Result, Error> attempt(const Job& job, Progress& progress, std::optional<PlanKind> instead);
+  std::optional<PlanKind> plan_after(const std::variant<Result, Error>& outcome, const Job& job) const;
+  void load(const Job& job, Progress& progress, std::optional<PlanKind> instead);
   Result compute(const Job& job, Progress& progress) const;
   void report_memory(Progress& progress) const;
 

@@ -5,14 +5,19 @@
 
 #include <algorithm>
 
+#include "base/error.hpp"
 #include "base/hash.hpp"
+#include "base/size.hpp"
 #include "devices.hpp"
+#include "model/activation_size.hpp"
 #include "model_precision.hpp"
 
 namespace step1x::engine {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr auto kVae = static_cast<std::size_t>(ModelPart::vae);
 
 at::Tensor bytes_at(const std::byte* start, std::uint64_t bytes, std::function<void(void*)> freed) {
   // Weights are never written to; libtorch has no tensor of constant memory.
@@ -100,20 +105,62 @@ std::string ResidentModel::key() const {
                      fnv1a(fmt::format("{}{}", stamp_of(weights), bytes_)));
 }
 
-const char* ResidentModel::location() const {
-  if (pipeline_ && memory_.separate()) return "GPU";
-  return pipeline_ || arena_ ? "CPU" : "Unloaded";
+MemoryReport ResidentModel::report() const {
+  const DeviceMemory::Counters counters = memory_.counters();
+  MemoryReport report{counters.allocated_bytes, counters.reserved_bytes, pipeline_ || arena_ ? "CPU" : "Unloaded", {}};
+  if (!pipeline_ || !memory_.separate()) return report;
+  report.location = "GPU";
+  report.plan = {{"kind", name(plan_->kind)},
+                 {"needed_bytes", plan_->needed},
+                 {"limit_bytes", plan_->limit},
+                 {"reason", plan_->reason}};
+  return report;
 }
 
-void ResidentModel::load(Progress& progress) {
-  if (pipeline_) return;
+Plan ResidentModel::choose(const Wishes& wishes, std::optional<PlanKind> instead) const {
+  PlanRequest request;
+  request.model = {part_size(parts_[0].placement), part_size(parts_[1].placement), parts_[kVae].placement.bytes()};
+  if (memory_.counts_activations())
+    request.activations = activation_size(*files_, {wishes.size, wishes.steps, wishes.tiled}, dtype_);
+  request.free = memory_.free_bytes();
+  // What is there of it already makes room for it.
+  if (pipeline_) request.free += plan_->kind == PlanKind::resident ? bytes_ : request.model.vae;
+  request.max_vram = wishes.max_vram;
+  request.wanted = instead ? instead : plan_kind(wishes.plan);
+  request.can_stream = !refused_;
+  Plan plan = make_plan(request);
+  if (instead) plan.reason += fmt::format("; {} ran out of memory", name(plan_->kind));
+  return plan;
+}
+
+void ResidentModel::load(const Job& job, Progress& progress, std::optional<PlanKind> instead) {
+  *check_ = [&progress] { progress.check(); };
+  if (memory_.separate()) {
+    Wishes wishes{job.plan, job.max_vram, job.picture ? job.size : std::max(job.width, job.height), job.steps,
+                  job.vae_tiling};
+    if (pipeline_ && wishes == planned_for_) return;
+    Plan plan = choose(wishes, instead);
+    planned_for_ = std::move(wishes);
+    const bool as_before = pipeline_ && plan.kind == plan_->kind && plan.text_encoder == plan_->text_encoder &&
+                           plan.transformer == plan_->transformer;
+    plan_ = std::move(plan);
+    if (as_before) return;
+    offload();
+  } else if (pipeline_) {
+    return;
+  }
   std::int64_t total = 0;
   for (const Part& part : parts_) total += static_cast<std::int64_t>(part.placement.tensor_bytes());
   Loading loading(progress, total);
+  place(loading, progress);
+}
+
+void ResidentModel::place(Loading& loading, Progress& progress) {
+  const bool whole = !plan_ || plan_->kind == PlanKind::resident;
   // First, so that a model that does not fit is known before a byte of it is read.
-  std::vector<at::Tensor> device;
-  for (const Part& part : parts_) {
-    if (memory_.separate()) device.push_back(memory_.allocate(part.placement.bytes()));
+  std::vector<at::Tensor> device(parts_.size());
+  for (std::size_t i = 0; memory_.separate() && i < parts_.size(); ++i) {
+    if (whole || i == kVae) device[i] = memory_.allocate(parts_[i].placement.bytes());
   }
   bool on_device = !memory_.separate();
   if (!arena_ && !refused_) {
@@ -126,26 +173,51 @@ void ResidentModel::load(Progress& progress) {
       on_device = true;
     }
   }
+  if (!arena_ && !whole) {
+    throw Error::format(ErrorCode::out_of_memory,
+                        "the device has too little memory for the whole model ({}), and the machine too little to "
+                        "keep it where its parts could come from",
+                        plan_->reason);
+  }
   if (!arena_) {
     fill_device(device, loading);
   } else if (!on_device) {
     copy_arena(device, loading);
   }
-
-  const auto weights = [&](std::size_t i) {
-    const Part& part = parts_[i];
-    const at::Tensor bytes = !device.empty() ? device[i]
-                                             : bytes_at(arena_->bytes().data() + part.offset, part.placement.bytes(),
-                                                        [arena = arena_](void*) {});
-    return part.placement.weights(bytes, part.checkpoint->path().string());
-  };
-  pipeline_ = std::make_unique<const Pipeline>(files_, ModelWeights{weights(0), weights(1), weights(2)},
+  pipeline_ = std::make_unique<const Pipeline>(files_, whole ? whole_source(device) : source_in_turns(device[kVae]),
                                                PipelineOptions{memory_.device(), dtype_});
+}
+
+WeightsSource ResidentModel::whole_source(const std::vector<at::Tensor>& device) const {
+  std::vector<Weights> weights;
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    const Part& part = parts_[i];
+    const at::Tensor bytes = device[i].defined() ? device[i]
+                                                 : bytes_at(arena_->bytes().data() + part.offset,
+                                                            part.placement.bytes(), [arena = arena_](void*) {});
+    weights.push_back(part.placement.weights(bytes, part.checkpoint->path().string()));
+  }
+  return [weights = std::move(weights)](ModelPart part) { return weights.at(static_cast<std::size_t>(part)); };
+}
+
+WeightsSource ResidentModel::source_in_turns(const at::Tensor& vae) const {
+  // Copies of all that it needs: the source may be called as long as the pipeline lives.
+  return [vae, parts = parts_, arena = arena_, memory = memory_, plan = *plan_, check = check_](ModelPart which) {
+    const Part& part = parts.at(static_cast<std::size_t>(which));
+    const std::string origin = part.checkpoint->path().string();
+    if (which == ModelPart::vae) return part.placement.weights(vae, origin);
+    const HostPart host{&part.placement, arena->bytes().subspan(part.offset, part.placement.bytes()), arena, origin};
+    memory.trim();
+    if (plan.kind == PlanKind::staged) return place_whole(host, memory, *check);
+    const auto& runs = which == ModelPart::text_encoder ? plan.text_encoder : plan.transformer;
+    return place_streamed(host, runs, memory, *check);
+  };
 }
 
 // The checkpoint's files to the arena, and each block on to the device.
 void ResidentModel::fill_arena(UniqueFd fd, std::vector<at::Tensor>& device, Loading& loading, Progress& progress) {
   std::uint64_t huge = 0;
+  DeviceCopy copies(memory_.device());
   {
     ArenaMapping mapping(fd.get(), bytes_, ArenaMapping::Access::fill);
     for (std::size_t i = 0; i < parts_.size(); ++i) {
@@ -157,7 +229,7 @@ void ResidentModel::fill_arena(UniqueFd fd, std::vector<at::Tensor>& device, Loa
         huge += mapping.prepare(offset + block.offset, block.bytes);
       };
       hooks.filled = [&](const Placement::Block& block) {
-        if (!device.empty()) narrow(device[i], block).copy_(bytes_at(start + block.offset, block.bytes, [](void*) {}));
+        if (device[i].defined()) copies.copy({start + block.offset, block.bytes}, narrow(device[i], block));
       };
       hooks.loaded = [&](std::int64_t bytes) { loading.add(bytes); };
       placement.fill(*checkpoint, 0, placement.blocks().size(), start, hooks);
@@ -169,10 +241,11 @@ void ResidentModel::fill_arena(UniqueFd fd, std::vector<at::Tensor>& device, Loa
 }
 
 void ResidentModel::copy_arena(std::vector<at::Tensor>& device, Loading& loading) const {
+  DeviceCopy copies(memory_.device());
   for (std::size_t i = 0; i < parts_.size(); ++i) {
-    const std::byte* start = arena_->bytes().data() + parts_[i].offset;
+    if (!device[i].defined()) continue;
     for (const Placement::Block& block : parts_[i].placement.blocks()) {
-      narrow(device[i], block).copy_(bytes_at(start + block.offset, block.bytes, [](void*) {}));
+      copies.copy(arena_->bytes().subspan(parts_[i].offset + block.offset, block.bytes), narrow(device[i], block));
       loading.add(static_cast<std::int64_t>(block.bytes));
     }
   }
@@ -180,11 +253,12 @@ void ResidentModel::copy_arena(std::vector<at::Tensor>& device, Loading& loading
 
 // Without an arena. A device that the CPU cannot write to gets block after block through memory that holds one.
 void ResidentModel::fill_device(std::vector<at::Tensor>& device, Loading& loading) const {
+  DeviceCopy copies(memory_.device());
   Placement::Hooks hooks;
   hooks.loaded = [&](std::int64_t bytes) { loading.add(bytes); };
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     const auto& [checkpoint, placement, offset] = parts_[i];
-    if (device.size() <= i) device.push_back(memory_.allocate(placement.bytes()));
+    if (!device[i].defined()) device[i] = memory_.allocate(placement.bytes());
     if (memory_.device().is_cpu()) {
       auto* start = static_cast<std::byte*>(device[i].mutable_data_ptr());
       placement.fill(*checkpoint, 0, placement.blocks().size(), start, hooks);
@@ -194,7 +268,7 @@ void ResidentModel::fill_device(std::vector<at::Tensor>& device, Loading& loadin
     for (std::size_t block = 0; block < placement.blocks().size(); ++block) {
       staging.resize(placement.blocks()[block].bytes);
       placement.fill(*checkpoint, block, 1, staging.data(), hooks);
-      narrow(device[i], placement.blocks()[block]).copy_(bytes_at(staging.data(), staging.size(), [](void*) {}));
+      copies.copy(staging, narrow(device[i], placement.blocks()[block]));
     }
   }
 }

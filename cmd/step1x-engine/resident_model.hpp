@@ -1,15 +1,20 @@
-// A model that an engine has opened, and where its weights are: in the worker's host arena, on the device, or in both.
-// Main thread only. Errors: Error(model_missing) from its files, Error(out_of_memory), and what `progress` throws;
-// after an error the model is where it was before, but for an arena that this one was to fill, which is then given up.
+// A model that an engine has opened, and where its weights are: in the worker's host arena, on the device (all of them,
+// or by a plan that has parts of them there in turns), or in both. Main thread only. Errors: Error(model_missing) from
+// its files, Error(out_of_memory), and what `progress` throws; after an error nothing of it is on the device, and an
+// arena that this one was to fill is given up.
 #pragma once
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "memory/arena.hpp"
+#include "memory/device_copy.hpp"
 #include "memory/device_memory.hpp"
+#include "memory/planner.hpp"
+#include "model/device_part.hpp"
 #include "model/pipeline.hpp"
 #include "model/placement.hpp"
 #include "runner.hpp"
@@ -23,30 +28,45 @@ class ResidentModel {
 
   // The job names this model and device, and its files are those that were opened.
   bool serves(const Job& job) const;
-  // To the device. Nothing happens when it is there.
-  void load(Progress& progress);
+  // Ready for the job, by the plan that its size and wishes call for, or by `instead`. Nothing happens when it is.
+  // `progress` must live until the next call, for the pipeline brings parts to the device as it needs them.
+  void load(const Job& job, Progress& progress, std::optional<PlanKind> instead = {});
   // From the device; the arena stays. A device without memory of its own has nothing to drop.
   void offload();
 
   // REQUIRES: load() has returned, and no offload() since.
   const Pipeline& pipeline() const { return *pipeline_; }
   const DeviceMemory& memory() const { return memory_; }
-  // "Unloaded", "CPU" or "GPU".
-  const char* location() const;
+  MemoryReport report() const;
+  // By which the last load was tried; none on a device without memory of its own.
+  const std::optional<Plan>& plan() const { return plan_; }
 
  private:
-  // One of the three parts of the model, in the arena's order.
+  // One of the three parts of the model, in the order of ModelPart, which is the arena's.
   struct Part {
     const Checkpoint* checkpoint;
     Placement placement;
     std::uint64_t offset;  // in the arena
   };
+  // What a plan depends on, besides the device.
+  struct Wishes {
+    std::string plan;
+    std::optional<std::int64_t> max_vram;
+    int size = 0;
+    int steps = 0;
+    bool tiled = false;
+    bool operator==(const Wishes&) const = default;
+  };
   class Loading;
 
   std::string key() const;
+  Plan choose(const Wishes& wishes, std::optional<PlanKind> instead) const;
+  void place(Loading& loading, Progress& progress);
   void fill_arena(UniqueFd fd, std::vector<at::Tensor>& device, Loading& loading, Progress& progress);
   void copy_arena(std::vector<at::Tensor>& device, Loading& loading) const;
   void fill_device(std::vector<at::Tensor>& device, Loading& loading) const;
+  WeightsSource whole_source(const std::vector<at::Tensor>& device) const;
+  WeightsSource source_in_turns(const at::Tensor& vae) const;
 
   std::string model_;
   std::string device_;  // as the job names it
@@ -60,6 +80,10 @@ class ResidentModel {
   // The worker has no arena for it. Not asked again: what is private to this engine would be in memory twice.
   bool refused_ = false;
   std::shared_ptr<const ArenaMapping> arena_;
+  Wishes planned_for_;
+  std::optional<Plan> plan_;
+  // Of the job that is running; shared with the pipeline.
+  std::shared_ptr<BlockCheck> check_ = std::make_shared<BlockCheck>();
   std::unique_ptr<const Pipeline> pipeline_;
 };
 

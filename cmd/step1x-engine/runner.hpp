@@ -26,6 +26,8 @@ struct Job {
   std::string device;
   std::string guidance_damping;  // "all", "early", "off"; empty: as the model's reference has it
   bool vae_tiling = false;
+  std::string plan;                         // "auto", "resident", "staged", "stream"
+  std::optional<std::int64_t> max_vram;     // bytes; negative: so much less than is free
   std::optional<ipc::PictureView> picture;  // none: generate
 };
 
@@ -42,14 +44,21 @@ struct ArenaGrant {
   bool filled = false;  // by another engine: to be read only
 };
 
+// What is where, for `status`.
+struct MemoryReport {
+  std::int64_t allocated_bytes = 0;
+  std::int64_t reserved_bytes = 0;
+  const char* location = "Unloaded";  // or CPU, GPU
+  ipc::Json plan;                     // null, or as protocol.md section 6 has it
+};
+
 // How a runner reports and learns that nobody wants its work any more.
 class Progress {
  public:
   virtual ~Progress() = default;
   virtual void loading(std::int64_t done, std::int64_t total) = 0;
   virtual void step(int step, int steps, double seconds_left) = 0;
-  // location: Unloaded, CPU or GPU.
-  virtual void memory(std::int64_t allocated_bytes, std::int64_t reserved_bytes, const char* location) = 0;
+  virtual void memory(const MemoryReport& report) = 0;
   // Asks the worker for the arena of the model that `key` names, of this many bytes. REQUIRES: nothing of an arena that
   // was given before is mapped any more.
   virtual ArenaGrant arena(const std::string& key, std::int64_t bytes) = 0;

@@ -73,6 +73,17 @@ std::string host_memory(const ipc::Json& status) {
   return refused.is_string() ? fmt::format("host     no weights: {}\n", refused.get<std::string>()) : "";
 }
 
+std::string plans(const ipc::Json& status) {
+  std::string text;
+  for (const ipc::Json& device : status.at("devices")) {
+    const ipc::Json& plan = device.value("plan", ipc::Json());
+    if (!plan.is_object()) continue;
+    text += fmt::format("plan     {} on {}: {}\n", plan.at("kind").get<std::string>(),
+                        device.at("device").get<std::string>(), plan.at("reason").get<std::string>());
+  }
+  return text;
+}
+
 std::string in_words(const ipc::Json& status) {
   const ipc::Json& queue = status.at("queue");
   const ipc::Json& statistics = status.at("statistics");
@@ -87,7 +98,7 @@ std::string in_words(const ipc::Json& status) {
   text += fmt::format("memory   {:.2f} GB allocated, {:.2f} GB reserved\n",
                       status.at("gpu_memory_allocated_gb").get<double>(),
                       status.at("gpu_memory_reserved_gb").get<double>());
-  text += host_memory(status);
+  text += host_memory(status) + plans(status);
   text += fmt::format("queue    {} running, {} waiting, {} leases\n", queue.at("running").get<int>(),
                       queue.at("waiting").get<int>(), queue.at("leases").get<int>());
   text += fmt::format("loads    {} from disk, {} from memory, {} offloads, {} releases\n",

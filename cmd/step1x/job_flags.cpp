@@ -7,6 +7,7 @@
 #include <random>
 
 #include "base/error.hpp"
+#include "base/size.hpp"
 #include "model.hpp"
 #include "model_defaults.hpp"
 #include "settings.hpp"
@@ -86,6 +87,15 @@ void add_job_flags(CLI::App& command, JobFlags& flags) {
                   "A model folder, a hub id in the local cache, a name from the configuration, or demo")
       ->type_name("MODEL");
   command.add_option("--device", flags.device, "auto, cpu, cuda:N or a GPU's UUID; default auto")->type_name("DEVICE");
+  command
+      .add_option("--plan", flags.plan,
+                  "How much of the model is on the GPU at a time: auto, resident, staged or stream; default auto")
+      ->type_name("PLAN")
+      ->check(one_of({"auto", "resident", "staged", "stream"}));
+  command
+      .add_option("--max-vram", flags.max_vram,
+                  "Use no more of the GPU's memory than SIZE (20G); negative: leave so much of what is free (-2G)")
+      ->type_name("SIZE");
   command.add_flag("--vae-tiling", flags.vae_tiling,
                    "Take less memory: encode and decode the picture in blended tiles");
   command
@@ -122,6 +132,8 @@ config::Loaded apply_flags(config::Loaded loaded, const JobFlags& flags) {
   settings.negative_prompt = flags.negative_prompt.value_or(settings.negative_prompt);
   settings.model = flags.model.value_or(settings.model);
   settings.device = flags.device.value_or(settings.device);
+  settings.plan = flags.plan.value_or(settings.plan);
+  settings.max_vram = flags.max_vram ? *flags.max_vram : settings.max_vram;
   check_utf8(settings.negative_prompt, "--negative-prompt");
   if (flags.timeout) settings.timeout = parse_duration(*flags.timeout, "--timeout");
   if (flags.keep) {
@@ -152,6 +164,8 @@ ipc::Json job_members(const config::Loaded& loaded, const JobFlags& flags, const
   const std::optional<std::string> damping = flags.guidance_damping ? flags.guidance_damping : own.guidance_damping;
   if (damping) members["guidance_damping"] = *damping;
   if (flags.vae_tiling) members["vae_tiling"] = true;
+  if (settings.plan != "auto") members["plan"] = settings.plan;
+  if (!settings.max_vram.empty()) members["max_vram"] = parse_signed_size(settings.max_vram, "--max-vram");
   if (const std::string visible = visible_devices(); !visible.empty()) members["visible_devices"] = visible;
   if (const char* torch = std::getenv("STEP1X_TORCH_DIR"); torch != nullptr && *torch != '\0') {
     members["torch_dir"] = std::filesystem::absolute(torch).string();

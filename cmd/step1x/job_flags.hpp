@@ -24,6 +24,8 @@ struct JobFlags {
   std::optional<std::string> device;
   std::optional<std::string> keep;
   std::optional<std::string> timeout;
+  std::optional<std::string> plan;
+  std::optional<std::string> max_vram;
   bool vae_tiling = false;
   bool progress_json = false;
   bool isolated = false;

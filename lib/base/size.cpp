@@ -38,6 +38,12 @@ std::uint64_t parse_size(std::string_view text, std::string_view what) {
   return static_cast<std::uint64_t>(number);
 }
 
+std::int64_t parse_signed_size(std::string_view text, std::string_view what) {
+  const bool negative = text.starts_with('-');
+  const auto size = static_cast<std::int64_t>(parse_size(negative ? text.substr(1) : text, what));
+  return negative ? -size : size;
+}
+
 std::string format_size(std::uint64_t bytes) {
   if (bytes < 1024) return fmt::format("{} B", bytes);
   auto number = static_cast<double>(bytes);

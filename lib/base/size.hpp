@@ -10,6 +10,8 @@ namespace step1x {
 
 // Throws Error(usage) that names `what` (a flag or key) and the text.
 std::uint64_t parse_size(std::string_view text, std::string_view what);
+// The same, perhaps with a minus sign before it.
+std::int64_t parse_signed_size(std::string_view text, std::string_view what);
 // "42.0 GiB", "1.5 MiB", "800 B".
 std::string format_size(std::uint64_t bytes);
 

@@ -18,6 +18,8 @@ namespace step1x::config {
 struct Settings {
   std::string model;  // empty: none set
   std::string device = "auto";
+  std::string plan = "auto";
+  std::string max_vram;
   std::int64_t size = 1024;
   std::int64_t steps = 28;
   double guidance = 6.0;

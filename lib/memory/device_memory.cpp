@@ -5,8 +5,11 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "base/size.hpp"
+#include "memory/available.hpp"
 
 namespace step1x {
 
@@ -30,15 +33,15 @@ at::Tensor map_bytes(std::uint64_t bytes, std::function<void()> freed) {
 
 }  // namespace
 
-DeviceMemory DeviceMemory::simulate(std::uint64_t bytes) {
+DeviceMemory DeviceMemory::simulate(std::uint64_t bytes, std::uint64_t taken) {
   DeviceMemory memory(at::kCPU);
-  memory.simulated_ = std::make_shared<Simulated>(Simulated{bytes, 0});
+  memory.simulated_ = std::make_shared<Simulated>(Simulated{bytes, std::min(taken, bytes), 0});
   return memory;
 }
 
 at::Tensor DeviceMemory::allocate(std::uint64_t bytes) const {
   if (!simulated_) return at::empty({static_cast<std::int64_t>(bytes)}, at::TensorOptions(at::kByte).device(device_));
-  const std::uint64_t left = simulated_->size - simulated_->used;
+  const std::uint64_t left = simulated_->size - simulated_->taken - simulated_->used;
   if (bytes > left) {
     throw Error::format(ErrorCode::out_of_memory, "out of memory on the simulated device: {} needed, {} of {} free",
                         format_size(bytes), format_size(left), format_size(simulated_->size));
@@ -46,6 +49,14 @@ at::Tensor DeviceMemory::allocate(std::uint64_t bytes) const {
   const at::Tensor memory = map_bytes(bytes, [simulated = simulated_, bytes] { simulated->used -= bytes; });
   simulated_->used += bytes;
   return memory;
+}
+
+std::uint64_t DeviceMemory::free_bytes() const {
+  if (simulated_) return simulated_->size - simulated_->used;
+  if (device_.is_cpu()) return available_memory();
+  const Counters now = counters();
+  const auto kept = static_cast<std::uint64_t>(now.reserved_bytes - now.allocated_bytes);
+  return at::getDeviceAllocator(device_.type())->getMemoryInfo(device_.index()).first + kept;
 }
 
 DeviceMemory::Counters DeviceMemory::counters() const {

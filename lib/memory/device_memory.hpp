@@ -5,7 +5,8 @@
 //   cuda:N    libtorch's allocator
 //   sim:SIZE  for tests: computes on the CPU, but on weights in SIZE bytes apart from the arena, so that loading,
 //             offloading and running out of memory go through the same code as on a GPU. What a job computes besides
-//             is not counted.
+//             is not counted. With ",taken=SIZE", so much of it is another program's, which nobody knows of before
+//             memory runs out.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,8 +21,8 @@ namespace step1x {
 class DeviceMemory {
  public:
   explicit DeviceMemory(at::Device device) : device_(device) {}
-  // sim: `simulated` bytes on the CPU.
-  static DeviceMemory simulate(std::uint64_t bytes);
+  // sim: so many bytes on the CPU, fewer by what is secretly taken.
+  static DeviceMemory simulate(std::uint64_t bytes, std::uint64_t taken = 0);
 
   // Where tensors are.
   at::Device device() const { return device_; }
@@ -29,6 +30,11 @@ class DeviceMemory {
   bool separate() const { return simulated_ != nullptr || !device_.is_cpu(); }
   // Uninitialized, of type uint8. Throws Error(out_of_memory) with what was needed and what there was.
   at::Tensor allocate(std::uint64_t bytes) const;
+
+  // What allocate() can be asked for, what libtorch keeps for later included.
+  std::uint64_t free_bytes() const;
+  // What a job computes besides its weights comes out of the same memory.
+  bool counts_activations() const { return !device_.is_cpu(); }
 
   struct Counters {
     std::int64_t allocated_bytes = 0;
@@ -42,6 +48,7 @@ class DeviceMemory {
  private:
   struct Simulated {
     std::uint64_t size = 0;
+    std::uint64_t taken = 0;
     std::uint64_t used = 0;
   };
   at::Device device_;

@@ -15,67 +15,62 @@ bool is_guided(const JobOptions& job, LayoutKind layout) {
   return layout == LayoutKind::flat ? job.guidance >= 0 : job.guidance > 1;
 }
 
+WeightsSource whole_model(ModelWeights weights) {
+  return [weights = std::move(weights)](ModelPart part) {
+    return part == ModelPart::text_encoder  ? weights.text_encoder
+           : part == ModelPart::transformer ? weights.transformer
+                                            : weights.vae;
+  };
+}
+
 void observe(const JobOptions& job, std::string_view name, const at::Tensor& tensor) {
   if (job.observe) job.observe(name, tensor);
 }
 
 }  // namespace
 
-struct Pipeline::Parts {
-  TextEncoder text_encoder;
-  TransformerParts transformer;
-  Vae vae;
-};
-
-Pipeline::Pipeline(std::shared_ptr<const ModelFiles> files, const ModelWeights& weights, const PipelineOptions& options)
-    : files_(std::move(files)), options_(options) {
-  const TransformerConfig& transformer = files_->transformer.config;
-  parts_ = std::make_unique<const Parts>(Parts{
-      TextEncoder(files_->text_encoder.config, weights.text_encoder),
-      {Connector(transformer, weights.transformer), Transformer(transformer, weights.transformer)},
-      Vae(files_->vae.config, weights.vae),
-  });
-}
+Pipeline::Pipeline(std::shared_ptr<const ModelFiles> files, WeightsSource source, const PipelineOptions& options)
+    : files_(std::move(files)),
+      source_(std::move(source)),
+      options_(options),
+      vae_(files_->vae.config, source_(ModelPart::vae)) {}
 
 Pipeline::Pipeline(const ModelLayout& layout, at::ScalarType dtype)
     : Pipeline(std::make_shared<const ModelFiles>(open_model(layout)), dtype) {}
 
 Pipeline::Pipeline(std::shared_ptr<const ModelFiles> files, at::ScalarType dtype)
-    : Pipeline(files, load_model(*files, dtype), {at::kCPU, dtype}) {}
-
-Pipeline::~Pipeline() = default;
+    : Pipeline(files, whole_model(load_model(*files, dtype)), {at::kCPU, dtype}) {}
 
 std::int64_t Pipeline::multiple() const {
-  return parts_->vae.config().factor() * kTokenSide;
+  return vae_.config().factor() * kTokenSide;
 }
 
-const TransformerParts& Pipeline::transformer() const {
-  return parts_->transformer;
+TransformerParts Pipeline::transformer() const {
+  const TransformerConfig& config = files_->transformer.config;
+  const Weights weights = source_(ModelPart::transformer);
+  return {Connector(config, weights), Transformer(config, weights)};
 }
 
-const Vae& Pipeline::vae() const {
-  return parts_->vae;
-}
-
-const TextEncoder& Pipeline::text_encoder() const {
-  return parts_->text_encoder;
+TextEncoder Pipeline::text_encoder() const {
+  return {files_->text_encoder.config, source_(ModelPart::text_encoder)};
 }
 
 std::vector<TextInput> Pipeline::encode_texts(const JobOptions& job, RgbView picture, PictureSize working) const {
   const EncoderPatches patches = encoder_patches(picture, files_->picture, files_->layout.kind);
-  const TextEncoderConfig& config = parts_->text_encoder.config();
+  const TextEncoder encoder = text_encoder();
+  const TextEncoderConfig& config = encoder.config();
   const auto encode = [&](const std::string& prompt) {
     return encode_prompt(files_->tokenizer, files_->prompt, prompt, patches.tokens);
   };
   const EncodedPrompt positive = encode(job.prompt);
-  const PictureTokens tokens = parts_->text_encoder.encode_picture(patches.pixels.to(options_.device, options_.dtype),
-                                                                   patches.grid, job.before_layer);
+  const PictureTokens tokens =
+      encoder.encode_picture(patches.pixels.to(options_.device, options_.dtype), patches.grid, job.before_layer);
   const std::int64_t merge = config.vision.merge_size;
   const auto side = [&](std::int64_t count) { return static_cast<int>(count * config.vision.patch_size); };
   const PictureGeometry geometry{{patches.grid.rows / merge, patches.grid.columns / merge},
                                  {side(patches.grid.columns), side(patches.grid.rows)},
                                  working,
-                                 parts_->vae.config().factor()};
+                                 vae_.config().factor()};
   std::vector<TextInput> texts;
   const auto add = [&](const EncodedPrompt& prompt, const TextEncoding& encoding) {
     texts.push_back(text_input(prompt, encoding, files_->layout.version, geometry, config.image_token));
@@ -83,11 +78,11 @@ std::vector<TextInput> Pipeline::encode_texts(const JobOptions& job, RgbView pic
   };
   if (is_guided(job, files_->layout.kind)) {
     const EncodedPrompt negative = encode(job.negative_prompt);
-    const auto [first, second] = parts_->text_encoder.encode_pair(positive, negative, tokens, job.before_layer);
+    const auto [first, second] = encoder.encode_pair(positive, negative, tokens, job.before_layer);
     add(positive, first);
     add(negative, second);
   } else {
-    add(positive, parts_->text_encoder.encode(positive, tokens, job.before_layer));
+    add(positive, encoder.encode(positive, tokens, job.before_layer));
   }
   return texts;
 }
@@ -98,8 +93,10 @@ Picture Pipeline::finish(const JobOptions& job, DenoiseInput input) const {
   input.guidance = job.guidance;
   input.damping = job.damping.value_or(default_damping(files_->layout.kind));
   observe(job, "times", at::tensor(input.times, at::kDouble));
-  const at::Tensor latents = unpack(denoise(parts_->transformer, input, job.denoise), input.rows, input.columns);
-  const at::Tensor decoded = parts_->vae.decode(latents, at::kFloat, job.tiling);
+  // Its weights are let go before the decoding.
+  const at::Tensor denoised = denoise(transformer(), input, job.denoise);
+  const at::Tensor latents = unpack(denoised, input.rows, input.columns);
+  const at::Tensor decoded = vae_.decode(latents, at::kFloat, job.tiling);
   observe(job, "decoded", decoded);
   return picture_of(decoded, files_->layout.kind);
 }
@@ -110,16 +107,15 @@ Picture Pipeline::edit(RgbView picture, int size_level, const JobOptions& job) c
       working_picture(picture, size_level, multiple(), files_->layout.kind, files_->layout.version);
   observe(job, "resized", at::tensor(working.encoder.rgb, at::kByte));
   observe(job, "vae_input", working.vae);
-  const VaeConfig& vae = parts_->vae.config();
-  const at::Tensor moments =
-      parts_->vae.moments(working.vae.to(options_.device), options_.dtype, job.tiling).to(at::kFloat);
+  const VaeConfig& vae = vae_.config();
+  const at::Tensor moments = vae_.moments(working.vae.to(options_.device), options_.dtype, job.tiling).to(at::kFloat);
   observe(job, "moments", moments);
   const std::vector<std::int64_t> shape{1, vae.latent_channels, moments.size(2), moments.size(3)};
   const at::TensorOptions options = at::TensorOptions(options_.dtype).device(options_.device);
   const Noise noise = draw_noise(files_->layout.kind, job.seeds, shape, true, options);
   observe(job, "posterior_noise", noise.posterior);
   observe(job, "noise", noise.latents);
-  const at::Tensor reference = parts_->vae.latents(moments, noise.posterior.to(at::kFloat)).to(options_.dtype);
+  const at::Tensor reference = vae_.latents(moments, noise.posterior.to(at::kFloat)).to(options_.dtype);
   observe(job, "reference_latents", reference);
 
   DenoiseInput input;
@@ -150,7 +146,7 @@ Picture Pipeline::generate(PictureSize size, const JobOptions& job) const {
                                                                kBlackPicture.height * 3)};
   input.texts = encode_texts(job, black.view(), kBlackPicture);
   const at::TensorOptions options = at::TensorOptions(options_.dtype).device(options_.device);
-  const std::vector<std::int64_t> shape{1, parts_->vae.config().latent_channels, input.rows * kTokenSide,
+  const std::vector<std::int64_t> shape{1, vae_.config().latent_channels, input.rows * kTokenSide,
                                         input.columns * kTokenSide};
   const Noise noise = draw_noise(files_->layout.kind, job.seeds, shape, false, options);
   observe(job, "noise", noise.latents);

@@ -1,5 +1,9 @@
-// A whole model in memory, and what it is for: edits of pictures and pictures from text. Const after construction. One
-// job at a time is what memory allows; the object itself may be used by any thread.
+// A whole model, and what it is for: edits of pictures and pictures from text. Const after construction. One job at a
+// time is what memory allows; the object itself may be used by any thread, but for what its weights' source says.
+//
+// A job goes through three stages, which read the weights of different parts: text encoder, transformer, VAE. Each part
+// is asked for as its stage begins and let go as it ends, so that where memory is short one can follow the other; the
+// VAE, which is small, encodes before and decodes after, and is kept.
 //
 // Where the references of the two layouts differ (damping, noise, rounding, preprocessing), each layout follows its
 // own. Errors: Error(bad_image) and Error(usage) from a job, and what a hook throws.
@@ -44,13 +48,16 @@ struct JobOptions {
   std::function<void(std::string_view, const at::Tensor&)> observe;
 };
 
+enum class ModelPart { text_encoder, transformer, vae };
+// Has the part's weights in place as long as one of the tensors lives.
+using WeightsSource = std::function<Weights(ModelPart)>;
+
 class Pipeline {
  public:
-  // REQUIRES: `weights` are those of `files`, of this type and on this device.
-  Pipeline(std::shared_ptr<const ModelFiles> files, const ModelWeights& weights, const PipelineOptions& options);
+  // REQUIRES: `source` gives the weights of `files`, of this type and on this device.
+  Pipeline(std::shared_ptr<const ModelFiles> files, WeightsSource source, const PipelineOptions& options);
   // With weights of its own in the memory of this process.
   explicit Pipeline(const ModelLayout& layout, at::ScalarType dtype = at::kFloat);
-  ~Pipeline();
 
   // The result has the size of `picture`. `size_level`: the side of the square whose area it is edited at.
   Picture edit(RgbView picture, int size_level, const JobOptions& job) const;
@@ -59,20 +66,19 @@ class Pipeline {
 
   // Pixels that both working sides must be a multiple of.
   std::int64_t multiple() const;
-  const TransformerParts& transformer() const;
-  const Vae& vae() const;
-  const TextEncoder& text_encoder() const;
+  TransformerParts transformer() const;
+  TextEncoder text_encoder() const;
+  const Vae& vae() const { return vae_; }
 
  private:
-  struct Parts;
-
   Pipeline(std::shared_ptr<const ModelFiles> files, at::ScalarType dtype);
   std::vector<TextInput> encode_texts(const JobOptions& job, RgbView picture, PictureSize working) const;
   Picture finish(const JobOptions& job, DenoiseInput input) const;
 
   std::shared_ptr<const ModelFiles> files_;
+  WeightsSource source_;
   PipelineOptions options_;
-  std::unique_ptr<const Parts> parts_;
+  Vae vae_;
 };
 
 }  // namespace step1x

@@ -77,6 +77,7 @@ Placement::Placement(const LoadTable& table, at::ScalarType type) : table_(&tabl
     Block block;
     block.first_tensor = i;
     const std::string_view name = block_name(table[i].name);
+    block.name = name;
     std::vector<std::uint64_t> within;
     for (; i < table.size() && block_name(table[i].name) == name; ++i) {
       within.push_back(up(block.bytes, kTensorAlignment));
@@ -178,15 +179,29 @@ void Placement::fill(const Checkpoint& checkpoint, std::size_t first, std::size_
   }
 }
 
-Weights Placement::weights(const at::Tensor& memory, std::string origin) const {
+Weights Placement::weights(const std::vector<Place>& places, std::string origin) const {
   Weights::Tensors tensors;
-  for (std::size_t i = 0; i < table_->size(); ++i) {
-    const TensorPlan& plan = (*table_)[i];
-    const at::Tensor bytes =
-        memory.narrow(0, static_cast<std::int64_t>(offsets_[i]), static_cast<std::int64_t>(plan_bytes(plan, type_)));
-    tensors.emplace(plan.name, bytes.view(type_).view(plan.shape));
+  Weights::Streamed streamed;
+  for (std::size_t block = 0; block < blocks_.size(); ++block) {
+    const Block& range = blocks_[block];
+    for (std::size_t i = range.first_tensor; i < range.first_tensor + range.tensors; ++i) {
+      const TensorPlan& plan = (*table_)[i];
+      const at::Tensor bytes = places.at(block).memory.narrow(0, static_cast<std::int64_t>(offsets_[i] - range.offset),
+                                                              static_cast<std::int64_t>(plan_bytes(plan, type_)));
+      tensors.emplace(plan.name, bytes.view(type_).view(plan.shape));
+      if (places[block].streamed.ring) streamed.emplace(plan.name, places[block].streamed);
+    }
   }
-  return {std::move(tensors), std::move(origin)};
+  return {std::move(tensors), std::move(origin), std::move(streamed)};
+}
+
+Weights Placement::weights(const at::Tensor& memory, std::string origin) const {
+  std::vector<Place> places;
+  for (const Block& block : blocks_) {
+    places.push_back(
+        {memory.narrow(0, static_cast<std::int64_t>(block.offset), static_cast<std::int64_t>(block.bytes)), {}});
+  }
+  return weights(places, std::move(origin));
 }
 
 }  // namespace step1x

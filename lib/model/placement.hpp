@@ -25,6 +25,7 @@ class Placement {
     std::uint64_t bytes = 0;
     std::size_t first_tensor = 0;
     std::size_t tensors = 0;
+    std::string_view name;  // "double_blocks.3", or empty
   };
   const std::vector<Block>& blocks() const { return blocks_; }
   // Of the whole range, a multiple of a huge page.
@@ -44,7 +45,14 @@ class Placement {
   void fill(const Checkpoint& checkpoint, std::size_t first, std::size_t count, std::byte* out,
             const Hooks& hooks) const;
 
-  // The tensors in `memory`, of type uint8 and bytes() long, on whatever device. They share it.
+  // Where a block is: its bytes, of type uint8, on whatever device; and in which ring, if it is streamed.
+  struct Place {
+    at::Tensor memory;
+    StreamedBlock streamed;
+  };
+  // The tensors in these places, one for each block. They share the memory.
+  Weights weights(const std::vector<Place>& places, std::string origin) const;
+  // All of them in one range of bytes().
   Weights weights(const at::Tensor& memory, std::string origin) const;
 
  private:

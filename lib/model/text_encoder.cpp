@@ -74,6 +74,7 @@ TextEncoder::TextEncoder(const TextEncoderConfig& config, const Weights& weights
   for (std::int64_t i = 0; i < config_.layers; ++i) {
     const std::string name = fmt::format("text.layers.{}.", i);
     layers_.push_back({
+        .block = weights.streamed(name + "input_layernorm.weight"),
         .norm1 = weights.at(name + "input_layernorm.weight", {config_.hidden}),
         .qkv_weight = weights.at(name + "self_attn.qkv.weight", {qkv, config_.hidden}),
         .qkv_bias = weights.at(name + "self_attn.qkv.bias", {qkv}),
@@ -111,6 +112,7 @@ at::Tensor TextEncoder::embed(const Sequence& sequence, const PictureTokens& pic
 
 at::Tensor TextEncoder::run_layer(const Layer& layer, const at::Tensor& x, const Rotation& rotation,
                                   const at::Tensor& mask, std::int64_t first_row) const {
+  const BlockInUse in_use(layer.block);
   const std::int64_t n = x.size(0);
   const std::int64_t rows = n - first_row;  // that are asked for
   const std::int64_t d = config_.head_dim();

@@ -52,6 +52,7 @@ class TextEncoder {
 
  private:
   struct Layer {
+    StreamedBlock block;
     at::Tensor norm1;
     at::Tensor qkv_weight;
     at::Tensor qkv_bias;

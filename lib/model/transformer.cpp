@@ -80,6 +80,7 @@ std::vector<at::Tensor> Transformer::forward(std::span<const TransformerInput> i
     streams.push_back({img_in_(input.img.to(img_in_.dtype())), txt_in_(input.txt.to(txt_in_.dtype()))});
   }
   for (std::size_t block = 0; block < double_blocks_.size(); ++block) {
+    const BlockInUse in_use = double_blocks_[block].in_use();
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       streams[i] =
           double_blocks_[block].forward(streams[i], inputs[i].modulations.double_blocks[block], inputs[i].sequence);
@@ -92,6 +93,7 @@ std::vector<at::Tensor> Transformer::forward(std::span<const TransformerInput> i
   for (const DoubleBlock::Streams& each : streams) x.push_back(at::cat({each.txt, each.img}, 1));
   streams.clear();
   for (std::size_t block = 0; block + 1 < single_blocks_.size(); ++block) {
+    const BlockInUse in_use = single_blocks_[block].in_use();
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       x[i] = single_blocks_[block].forward(x[i], inputs[i].modulations.single_blocks[block], inputs[i].sequence);
       report("single", block, "", x[i]);
@@ -99,6 +101,7 @@ std::vector<at::Tensor> Transformer::forward(std::span<const TransformerInput> i
   }
   std::vector<at::Tensor> out;
   out.reserve(inputs.size());
+  const BlockInUse in_use = single_blocks_.back().in_use();
   for (std::size_t i = 0; i < inputs.size(); ++i) out.push_back(last_block(inputs[i], x[i], options));
   return out;
 }

@@ -61,10 +61,14 @@ at::Tensor DoubleBlock::Half::mlp(const at::Tensor& x, const std::vector<at::Ten
 }
 
 DoubleBlock::DoubleBlock(const Weights& weights, const std::string& name, const TransformerConfig& config)
-    : img_(weights, name + ".img", config), txt_(weights, name + ".txt", config) {}
+    : modulation_block_(weights.streamed(name + ".img_mod.lin.weight")),
+      block_(weights.streamed(name + ".img_attn.qkv.weight")),
+      img_(weights, name + ".img", config),
+      txt_(weights, name + ".txt", config) {}
 
 // modules/layers.py: Modulation.forward
 DoubleBlock::Streams DoubleBlock::modulate(const at::Tensor& vec) const {
+  const BlockInUse in_use(modulation_block_);
   const at::Tensor active = at::silu(vec);
   return {img_.modulation(active), txt_.modulation(active)};
 }
@@ -90,7 +94,9 @@ DoubleBlock::Streams DoubleBlock::forward(const Streams& x, const Streams& modul
 }
 
 SingleBlock::SingleBlock(const Weights& weights, const std::string& name, const TransformerConfig& config)
-    : hidden_(config.hidden_size),
+    : modulation_block_(weights.streamed(name + ".modulation.lin.weight")),
+      block_(weights.streamed(name + ".linear1.weight")),
+      hidden_(config.hidden_size),
       mlp_size_(config.mlp_size),
       modulation_(weights, name + ".modulation.lin", hidden_, 3 * hidden_),
       linear1_(weights, name + ".linear1", hidden_, 3 * hidden_ + mlp_size_),
@@ -98,6 +104,7 @@ SingleBlock::SingleBlock(const Weights& weights, const std::string& name, const 
       norm_(weights, name + ".norm", config) {}
 
 at::Tensor SingleBlock::modulate(const at::Tensor& vec) const {
+  const BlockInUse in_use(modulation_block_);
   return modulation_(at::silu(vec));
 }
 

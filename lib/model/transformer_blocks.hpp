@@ -49,7 +49,10 @@ class DoubleBlock {
   };
   // vec: (rows, hidden) -> (rows, 6 * hidden) each
   Streams modulate(const at::Tensor& vec) const;
+  // REQUIRES: in_use() lives.
   Streams forward(const Streams& x, const Streams& modulation, const Sequence& sequence) const;
+  // Has what forward reads in place, where weights are streamed.
+  BlockInUse in_use() const { return BlockInUse(block_); }
 
  private:
   struct Half {
@@ -58,6 +61,8 @@ class DoubleBlock {
     Linear modulation, qkv, proj, mlp_in, mlp_out;
     QkvNorm norm;
   };
+  StreamedBlock modulation_block_;
+  StreamedBlock block_;
   Half img_;
   Half txt_;
 };
@@ -69,12 +74,16 @@ class SingleBlock {
   // vec: (rows, hidden) -> (rows, 3 * hidden)
   at::Tensor modulate(const at::Tensor& vec) const;
   // x: (batch, tokens, hidden) -> the same
+  // REQUIRES: in_use() lives; so for forward_part.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& modulation, const Sequence& sequence) const;
   // The tokens [first, first + count) of what forward gives: the others serve as keys and values only.
   at::Tensor forward_part(const at::Tensor& x, const at::Tensor& modulation, const Sequence& sequence,
                           std::int64_t first, std::int64_t count) const;
+  BlockInUse in_use() const { return BlockInUse(block_); }
 
  private:
+  StreamedBlock modulation_block_;
+  StreamedBlock block_;
   std::int64_t hidden_;
   std::int64_t mlp_size_;
   Linear modulation_, linear1_, linear2_;

@@ -90,22 +90,35 @@ void add_connector(TableBuilder& table, const TransformerConfig& config) {
   if (c.scaled_mean) table.tensor("connector.scale_factor", {1}, "connector.scale_factor");
 }
 
+// All blocks' modulations come before the blocks: an edit computes them once, for all its steps.
+void add_modulations(TableBuilder& table, const TransformerConfig& config) {
+  const std::int64_t hidden = config.hidden_size;
+  for (std::int64_t i = 0; i < config.depth; ++i) {
+    const std::string native = fmt::format("double_blocks.{}.", i);
+    const std::string other = fmt::format("transformer_blocks.{}.", i);
+    table.linear(native + "img_mod.lin", 6 * hidden, hidden, other + "norm1.linear");
+    table.linear(native + "txt_mod.lin", 6 * hidden, hidden, other + "norm1_context.linear");
+  }
+  for (std::int64_t i = 0; i < config.single_depth; ++i) {
+    table.linear(fmt::format("single_blocks.{}.modulation.lin", i), 3 * hidden, hidden,
+                 fmt::format("single_transformer_blocks.{}.norm.linear", i));
+  }
+}
+
 void add_double_block(TableBuilder& table, const TransformerConfig& config, std::int64_t index) {
   struct Stream {
     const char* name;
-    const char *modulation, *q, *k, *v, *out, *norm_q, *norm_k, *mlp;
+    const char *q, *k, *v, *out, *norm_q, *norm_k, *mlp;
   };
   constexpr Stream kStreams[] = {
-      {"img", "norm1", "to_q", "to_k", "to_v", "to_out.0", "norm_q", "norm_k", "ff"},
-      {"txt", "norm1_context", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out", "norm_added_q", "norm_added_k",
-       "ff_context"},
+      {"img", "to_q", "to_k", "to_v", "to_out.0", "norm_q", "norm_k", "ff"},
+      {"txt", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out", "norm_added_q", "norm_added_k", "ff_context"},
   };
   const std::int64_t hidden = config.hidden_size;
   const std::int64_t head = hidden / config.heads;
   for (const Stream& s : kStreams) {
     const std::string native = fmt::format("double_blocks.{}.{}", index, s.name);
     const std::string other = fmt::format("transformer_blocks.{}.", index);
-    table.linear(native + "_mod.lin", 6 * hidden, hidden, other + s.modulation + ".linear");
     table.fused(native + "_attn.qkv", hidden,
                 {{other + "attn." + s.q, hidden}, {other + "attn." + s.k, hidden}, {other + "attn." + s.v, hidden}},
                 config.qkv_bias);
@@ -122,7 +135,6 @@ void add_single_block(TableBuilder& table, const TransformerConfig& config, std:
   const std::int64_t head = hidden / config.heads;
   const std::string native = fmt::format("single_blocks.{}.", index);
   const std::string other = fmt::format("single_transformer_blocks.{}.", index);
-  table.linear(native + "modulation.lin", 3 * hidden, hidden, other + "norm.linear");
   table.fused(native + "linear1", hidden,
               {{other + "attn.to_q", hidden},
                {other + "attn.to_k", hidden},
@@ -148,6 +160,7 @@ LoadTable transformer_table(const TransformerConfig& config, LayoutKind layout) 
   table.linear("time_in.out_layer", hidden, hidden, "time_embed.out_layer");
   table.linear("vector_in.in_layer", hidden, config.pooled_channels, "vec_embed.in_layer");
   table.linear("vector_in.out_layer", hidden, hidden, "vec_embed.out_layer");
+  add_modulations(table, config);
   table.linear("img_in", hidden, config.in_channels, "x_embedder");
   table.linear("txt_in", hidden, config.connector.hidden_size, "context_embedder");
   for (std::int64_t i = 0; i < config.depth; ++i) add_double_block(table, config, i);

@@ -37,6 +37,7 @@ VisionTower::VisionTower(const TextEncoderConfig& config, const Weights& weights
   for (std::int64_t i = 0; i < config_.layers; ++i) {
     const std::string name = fmt::format("visual.blocks.{}.", i);
     layers_.push_back({
+        .block = weights.streamed(name + "norm1.weight"),
         .norm1 = weights.at(name + "norm1.weight", {config_.hidden}),
         .qkv = Linear(weights, name + "attn.qkv", config_.hidden, 3 * config_.hidden),
         .out = Linear(weights, name + "attn.proj", config_.hidden, config_.hidden),
@@ -98,6 +99,7 @@ at::Tensor VisionTower::attend(const at::Tensor& qkv, const Plan& plan, bool ful
 
 at::Tensor VisionTower::layer(std::size_t index, const at::Tensor& hidden, const Plan& plan) const {
   const Layer& layer = layers_.at(index);
+  const BlockInUse in_use(layer.block);
   const at::Tensor qkv = layer.qkv(rms_norm(hidden, layer.norm1, kNormEpsilon));  // (patches, 3 hidden)
   const at::Tensor x = hidden + layer.out(attend(qkv, plan, layer.full));
   const auto gate_up = layer.gate_up(rms_norm(x, layer.norm2, kNormEpsilon)).chunk(2, -1);

@@ -41,6 +41,7 @@ class VisionTower {
 
  private:
   struct Layer {
+    StreamedBlock block;
     at::Tensor norm1;
     Linear qkv;
     Linear out;

@@ -36,6 +36,11 @@ const at::Tensor& Weights::at(std::string_view name, at::IntArrayRef shape) cons
   return *tensor;
 }
 
+StreamedBlock Weights::streamed(std::string_view name) const {
+  const auto found = streamed_.find(name);
+  return found == streamed_.end() ? StreamedBlock{} : found->second;
+}
+
 TensorPlan whole_tensor(std::string name, std::vector<std::int64_t> shape, std::string source) {
   TensorPart part{std::move(source), shape, 0, 0, shape.at(0)};
   return {std::move(name), std::move(shape), {std::move(part)}};

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "memory/block_ring.hpp"
 #include "model/aten.hpp"
 #include "weights/checkpoint.hpp"
 
@@ -21,19 +22,25 @@ namespace step1x {
 class Weights {
  public:
   using Tensors = std::map<std::string, at::Tensor, std::less<>>;
+  // Of the tensors that are not always in place, the block that must be in use while one is read.
+  using Streamed = std::map<std::string, StreamedBlock, std::less<>>;
 
   // `origin` names where they came from, for messages.
-  Weights(Tensors tensors, std::string origin) : tensors_(std::move(tensors)), origin_(std::move(origin)) {}
+  Weights(Tensors tensors, std::string origin, Streamed streamed = {})
+      : tensors_(std::move(tensors)), origin_(std::move(origin)), streamed_(std::move(streamed)) {}
 
   const at::Tensor& at(std::string_view name, at::IntArrayRef shape) const;
   // nullptr when there is none.
   const at::Tensor* find(std::string_view name) const;
+  // Of no ring for a tensor that stays in place.
+  StreamedBlock streamed(std::string_view name) const;
   const Tensors& tensors() const { return tensors_; }
   const std::string& origin() const { return origin_; }
 
  private:
   Tensors tensors_;
   std::string origin_;
+  Streamed streamed_;
 };
 
 // Rows (along dimension 0) of a checkpoint's tensor that become rows of a tensor of the model.

@@ -3,12 +3,14 @@
 #include "base/error.hpp"
 #include "ipc/fields.hpp"
 #include "ipc/picture.hpp"
+#include "memory/planner.hpp"
 
 namespace step1x::worker {
 namespace {
 
 constexpr std::int64_t kMaxId = 1LL << 53;
 constexpr std::size_t kMaxPath = 4096;
+constexpr std::int64_t kMaxBytes = 1LL << 62;
 
 }  // namespace
 
@@ -38,6 +40,10 @@ std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number) {
   if (!damping.empty() && damping != "all" && damping != "early" && damping != "off")
     throw Error::format(ErrorCode::usage, "guidance_damping: '{}' is none of all, early, off", damping);
   fields.boolean("vae_tiling", false);
+  const std::string plan = fields.text("plan", "auto");
+  if (plan != "auto" && !plan_kind(plan))
+    throw Error::format(ErrorCode::usage, "plan: {} is none of auto, resident, staged, stream", ipc::shown(plan));
+  fields.integer_or("max_vram", -kMaxBytes, kMaxBytes, 0);
   const std::string priority = fields.text("priority", "interactive");
   if (priority != "interactive" && priority != "batch") {
     throw Error::format(ErrorCode::usage, "priority: {} is neither interactive nor batch", ipc::shown(priority));

@@ -166,6 +166,7 @@ void Slot::on_memory(const ipc::Json& body) {
   const ipc::Fields fields(body);
   allocated_bytes_ = fields.integer("allocated_bytes", 0, kMaxBytes);
   reserved_bytes_ = fields.integer("reserved_bytes", 0, kMaxBytes);
+  plan_ = body.value("plan", ipc::Json());
   const Location location = location_from(fields.text("location"));
   if (state_ == State::loading && location != Location::unloaded) state_ = State::working;
   locate(location, /*on_purpose=*/true);
@@ -192,6 +193,7 @@ void Slot::on_exit(const std::string& how) {
   model_.clear();
   allocated_bytes_ = 0;
   reserved_bytes_ = 0;
+  plan_ = nullptr;
   patience_.cancel();
   locate(Location::unloaded, state_ == State::ending);
   state_ = State::idle;

@@ -53,6 +53,8 @@ class Slot {
   pid_t engine_pid() const { return engine_ ? engine_->pid() : 0; }
   std::int64_t allocated_bytes() const { return allocated_bytes_; }
   std::int64_t reserved_bytes() const { return reserved_bytes_; }
+  // As the engine has it; null: none, or no model on the device.
+  const ipc::Json& plan() const { return plan_; }
 
  private:
   void start_engine();
@@ -82,6 +84,7 @@ class Slot {
   Location location_ = Location::unloaded;
   std::int64_t allocated_bytes_ = 0;
   std::int64_t reserved_bytes_ = 0;
+  ipc::Json plan_;
 };
 
 std::string_view name(Slot::State state);

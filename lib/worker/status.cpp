@@ -36,6 +36,7 @@ ipc::Json device_json(const Slot& slot) {
           {"gpu_context", engine && slot.location() == Location::gpu},
           {"allocated_bytes", slot.allocated_bytes()},
           {"reserved_bytes", slot.reserved_bytes()},
+          {"plan", slot.plan()},
           {"model", slot.model().empty() ? ipc::Json() : ipc::Json(slot.model())},
           {"job", slot.job() ? ipc::Json(slot.job()->number) : ipc::Json()}};
 }

@@ -16,6 +16,13 @@ TEST_CASE("sizes are read in every spelling that people use") {
   CHECK(parse_size("2t", "x") == 2ULL << 40);
 }
 
+TEST_CASE("a size may have a sign where that has a meaning") {
+  CHECK(parse_signed_size("2G", "x") == 2LL << 30);
+  CHECK(parse_signed_size("-2G", "x") == -(2LL << 30));
+  CHECK(parse_signed_size("0", "x") == 0);
+  for (const char* text : {"--2G", "-", "- 2G", "+2G"}) CHECK_THROWS_AS(parse_signed_size(text, "x"), Error);
+}
+
 TEST_CASE("what is no size is refused with the flag and the text") {
   for (const char* text : {"", "G", "-1", "-1G", "1x", "1Gb/s", "1 G", "nan", "inf", "1e300", "2000T"}) {
     CAPTURE(text);

@@ -10,6 +10,7 @@ using namespace step1x;
 TEST_CASE("a simulated device runs out of memory at its size, says so, and has it back afterwards") {
   const DeviceMemory memory = DeviceMemory::simulate(10 << 20);
   CHECK(memory.separate());
+  CHECK(memory.free_bytes() == 10 << 20);
   CHECK(memory.device().is_cpu());
   at::Tensor first = memory.allocate(6 << 20);
   first.zero_();

@@ -1,0 +1,104 @@
+#include "memory/device_copy.hpp"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <c10/core/Event.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace step1x {
+
+namespace {
+
+// Two would do where both ends are equally fast; the others even out what the processor is late.
+constexpr std::size_t kBuffers = 4;
+constexpr std::size_t kBufferBytes = std::size_t{32} << 20;
+
+}  // namespace
+
+struct DeviceCopy::Mark::Event {
+  explicit Event(at::Device on) : device(on), event(on.type()) {}
+  at::Device device;
+  c10::Event event;
+};
+
+DeviceCopy::Mark::Mark(at::Device device) : event_(device.is_cpu() ? nullptr : std::make_unique<Event>(device)) {}
+DeviceCopy::Mark::Mark(Mark&&) noexcept = default;
+DeviceCopy::Mark& DeviceCopy::Mark::operator=(Mark&&) noexcept = default;
+DeviceCopy::Mark::~Mark() = default;
+
+void DeviceCopy::Mark::set() {
+  if (event_) event_->event.record(c10::impl::VirtualGuardImpl(event_->device.type()).getStream(event_->device));
+}
+
+void DeviceCopy::Mark::wait() {
+  if (event_) event_->event.block(c10::impl::VirtualGuardImpl(event_->device.type()).getStream(event_->device));
+}
+
+struct DeviceCopy::Gpu {
+  struct Buffer {
+    at::Tensor pinned;
+    c10::Event copied;
+    bool used = false;
+  };
+
+  explicit Gpu(at::Device device)
+      : stream(c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device)),
+        buffers{buffer(device), buffer(device), buffer(device), buffer(device)} {}
+
+  static Buffer buffer(at::Device device) {
+    return {at::empty({static_cast<std::int64_t>(kBufferBytes)}, at::TensorOptions(at::kByte).pinned_memory(true)),
+            c10::Event(device.type())};
+  }
+
+  c10::Stream stream;
+  std::array<Buffer, kBuffers> buffers;
+  std::size_t next = 0;
+};
+
+DeviceCopy::DeviceCopy(at::Device device) {
+  if (device.is_cpu()) return;
+  gpu_ = std::make_unique<Gpu>(device);
+  Mark now(device);
+  now.set();
+  wait(now);
+}
+
+DeviceCopy::~DeviceCopy() {
+  if (gpu_) gpu_->stream.synchronize();
+}
+
+void DeviceCopy::copy(std::span<const std::byte> from, const at::Tensor& to) {
+  if (!gpu_) {
+    // By libtorch's threads, where there is work for more than one. It has no tensor of constant memory.
+    to.copy_(at::from_blob(const_cast<std::byte*>(from.data()), {static_cast<std::int64_t>(from.size())}, at::kByte));
+    return;
+  }
+  const c10::StreamGuard on(gpu_->stream);
+  for (std::size_t done = 0; done < from.size();) {
+    Gpu::Buffer& buffer = gpu_->buffers.at(gpu_->next++ % kBuffers);
+    if (buffer.used) buffer.copied.synchronize();
+    const std::size_t bytes = std::min(kBufferBytes, from.size() - done);
+    std::memcpy(buffer.pinned.mutable_data_ptr(), from.data() + done, bytes);
+    const auto count = static_cast<std::int64_t>(bytes);
+    to.narrow(0, static_cast<std::int64_t>(done), count)
+        .copy_(buffer.pinned.narrow(0, 0, count), /*non_blocking=*/true);
+    buffer.copied.record(gpu_->stream);
+    buffer.used = true;
+    done += bytes;
+  }
+}
+
+void DeviceCopy::mark(Mark& mark) {
+  if (gpu_) mark.event_->event.record(gpu_->stream);
+}
+
+void DeviceCopy::wait(Mark& mark) {
+  if (gpu_) mark.event_->event.block(gpu_->stream);
+}
+
+}  // namespace step1x
