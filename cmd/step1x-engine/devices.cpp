@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/error.hpp"
@@ -37,6 +38,27 @@ at::Device gpu(int index, const std::string& name) {
   return {at::kCUDA, static_cast<c10::DeviceIndex>(index)};
 }
 
+// SIZE[,taken=SIZE][,busy=SIZE:FILE]
+DeviceMemory simulated(const std::string& text) {
+  DeviceMemory::Simulation simulation;
+  std::size_t part = 0;
+  for (std::string_view rest = text; part == 0 || !rest.empty(); ++part) {
+    const std::string_view item = rest.substr(0, rest.find(','));
+    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
+    const std::string_view key = part == 0 ? "" : item.substr(0, item.find('=') + 1);
+    std::string_view value = item.substr(key.size());
+    if (key == "busy=" && value.find(':') != std::string_view::npos) {
+      simulation.busy_file = value.substr(value.find(':') + 1);
+      value = value.substr(0, value.find(':'));
+    }
+    const std::uint64_t size = parse_size(value, "--device sim");
+    if (key.empty() && part == 0) simulation.bytes = size;
+    if (key == "taken=") simulation.taken = size;
+    if (key == "busy=") simulation.busy = size;
+  }
+  return DeviceMemory::simulate(std::move(simulation));
+}
+
 }  // namespace
 
 DeviceMemory find_device(const std::string& name) {
@@ -44,14 +66,7 @@ DeviceMemory find_device(const std::string& name) {
   if (name == "auto") return DeviceMemory(count_gpus() > 0 ? gpu(0, name) : at::Device(at::kCPU));
   if (name == "cuda") return DeviceMemory(gpu(0, name));
   constexpr std::string_view kSimulated = "sim:";
-  if (name.starts_with(kSimulated)) {
-    constexpr std::string_view kTaken = ",taken=";
-    const std::string sizes = name.substr(kSimulated.size());
-    const auto comma = sizes.find(kTaken);
-    const auto size = [](const std::string& text) { return parse_size(text, "--device sim"); };
-    return DeviceMemory::simulate(size(sizes.substr(0, comma)),
-                                  comma == std::string::npos ? 0 : size(sizes.substr(comma + kTaken.size())));
-  }
+  if (name.starts_with(kSimulated)) return simulated(name.substr(kSimulated.size()));
   constexpr std::string_view kPrefix = "cuda:";
   if (name.starts_with(kPrefix)) {
     int index = -1;

@@ -43,6 +43,7 @@ class Reporter : public engine::Progress {
                 {"allocated_bytes", report.allocated_bytes},
                 {"reserved_bytes", report.reserved_bytes},
                 {"location", report.location},
+                {"device", report.device},
                 {"plan", report.plan}});
   }
   engine::ArenaGrant arena(const std::string& key, std::int64_t bytes) override {
@@ -79,6 +80,9 @@ Job read_job(const ipc::Message& message) {
   job.guidance_damping = fields.text("guidance_damping", "");
   job.vae_tiling = fields.boolean("vae_tiling", false);
   job.plan = fields.text("plan", "auto");
+  job.min_free_vram = fields.integer_or("min_free_vram", 0, kMaxBytes, 0);
+  if (message.body.contains("wait_gpu"))
+    job.wait_gpu = std::chrono::milliseconds(fields.integer("wait_gpu", 0, kMaxBytes));
   if (message.body.contains("max_vram")) job.max_vram = fields.integer("max_vram", -kMaxBytes, kMaxBytes);
   if (message.fd) job.picture.emplace(message.fd.get(), job.width, job.height);
   return job;

@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <thread>
 
+#include "base/duration.hpp"
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "base/size.hpp"
@@ -107,7 +109,11 @@ std::string ResidentModel::key() const {
 
 MemoryReport ResidentModel::report() const {
   const DeviceMemory::Counters counters = memory_.counters();
-  MemoryReport report{counters.allocated_bytes, counters.reserved_bytes, pipeline_ || arena_ ? "CPU" : "Unloaded", {}};
+  MemoryReport report{counters.allocated_bytes,
+                      counters.reserved_bytes,
+                      pipeline_ || arena_ ? "CPU" : "Unloaded",
+                      memory_.simulated() ? device_ : memory_.device().str(),
+                      {}};
   if (!pipeline_ || !memory_.separate()) return report;
   report.location = "GPU";
   report.plan = {{"kind", name(plan_->kind)},
@@ -133,12 +139,32 @@ Plan ResidentModel::choose(const Wishes& wishes, std::optional<PlanKind> instead
   return plan;
 }
 
+// Other programs have the device too. Until there is as much free as the job asks for, or as its model needs.
+void ResidentModel::wait_for_memory(const Job& job, const Wishes& wishes, Progress& progress) const {
+  if (pipeline_ || (!job.wait_gpu && job.min_free_vram == 0)) return;
+  constexpr std::chrono::milliseconds kTurn{100};
+  const std::chrono::milliseconds patience = job.wait_gpu.value_or(std::chrono::milliseconds(0));
+  const auto end = std::chrono::steady_clock::now() + patience;
+  for (;; std::this_thread::sleep_for(kTurn)) {
+    progress.check();
+    const Plan plan = choose(wishes, {});
+    const std::uint64_t free = memory_.free_bytes();
+    const auto least = static_cast<std::uint64_t>(job.min_free_vram);
+    if (free >= least && (least > 0 || plan.needed <= plan.limit)) return;
+    if (std::chrono::steady_clock::now() < end) continue;
+    throw Error::format(ErrorCode::busy, "{} of the memory of {} are free and {} are {}; waited {} (--wait-gpu)",
+                        format_size(free), device_, format_size(least > 0 ? least : plan.needed),
+                        least > 0 ? "asked for (--min-free-vram)" : "needed", format_duration(patience));
+  }
+}
+
 void ResidentModel::load(const Job& job, Progress& progress, std::optional<PlanKind> instead) {
   *check_ = [&progress] { progress.check(); };
   if (memory_.separate()) {
     Wishes wishes{job.plan, job.max_vram, job.picture ? job.size : std::max(job.width, job.height), job.steps,
                   job.vae_tiling};
     if (pipeline_ && wishes == planned_for_) return;
+    wait_for_memory(job, wishes, progress);
     Plan plan = choose(wishes, instead);
     planned_for_ = std::move(wishes);
     const bool as_before = pipeline_ && plan.kind == plan_->kind && plan.text_encoder == plan_->text_encoder &&
@@ -165,6 +191,8 @@ void ResidentModel::place(Loading& loading, Progress& progress) {
   bool on_device = !memory_.separate();
   if (!arena_ && !refused_) {
     ArenaGrant grant = progress.arena(key(), static_cast<std::int64_t>(bytes_));
+    // Waiting for it may have taken long, and a cancelled job is answered with none.
+    progress.check();
     refused_ = !grant.fd;
     if (grant.fd && grant.filled) {
       arena_ = std::make_shared<const ArenaMapping>(grant.fd.get(), bytes_, ArenaMapping::Access::read);

@@ -60,6 +60,7 @@ class ResidentModel {
   class Loading;
 
   std::string key() const;
+  void wait_for_memory(const Job& job, const Wishes& wishes, Progress& progress) const;
   Plan choose(const Wishes& wishes, std::optional<PlanKind> instead) const;
   void place(Loading& loading, Progress& progress);
   void fill_arena(UniqueFd fd, std::vector<at::Tensor>& device, Loading& loading, Progress& progress);

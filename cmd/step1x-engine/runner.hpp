@@ -2,6 +2,7 @@
 // everything around it. A Runner is used from one thread; Progress may be asked from it at any time.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -26,8 +27,10 @@ struct Job {
   std::string device;
   std::string guidance_damping;  // "all", "early", "off"; empty: as the model's reference has it
   bool vae_tiling = false;
-  std::string plan;                         // "auto", "resident", "staged", "stream"
-  std::optional<std::int64_t> max_vram;     // bytes; negative: so much less than is free
+  std::string plan;                      // "auto", "resident", "staged", "stream"
+  std::optional<std::int64_t> max_vram;  // bytes; negative: so much less than is free
+  std::int64_t min_free_vram = 0;        // bytes that must be free before the model comes to the device
+  std::optional<std::chrono::milliseconds> wait_gpu;
   std::optional<ipc::PictureView> picture;  // none: generate
 };
 
@@ -49,6 +52,7 @@ struct MemoryReport {
   std::int64_t allocated_bytes = 0;
   std::int64_t reserved_bytes = 0;
   const char* location = "Unloaded";  // or CPU, GPU
+  std::string device;                 // what the job's `auto` or `cuda` came to be; empty: not known yet
   ipc::Json plan;                     // null, or as protocol.md section 6 has it
 };
 

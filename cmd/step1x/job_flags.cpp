@@ -16,6 +16,7 @@ namespace step1x::cli {
 namespace {
 
 constexpr std::size_t kMaxPrompt = 65'536;
+constexpr Duration kLongestWait = std::chrono::hours(24 * 366);
 
 // -1 is a seed that nobody can give, so it can mean "any": other tools have it that way.
 std::int64_t choose_seed(const std::optional<std::int64_t>& given) {
@@ -96,6 +97,14 @@ void add_job_flags(CLI::App& command, JobFlags& flags) {
       .add_option("--max-vram", flags.max_vram,
                   "Use no more of the GPU's memory than SIZE (20G); negative: leave so much of what is free (-2G)")
       ->type_name("SIZE");
+  command
+      .add_option("--min-free-vram", flags.min_free_vram,
+                  "Do not bring the model to a GPU that has less memory free than SIZE: give up with exit code 75")
+      ->type_name("SIZE");
+  command
+      .add_option("--wait-gpu", flags.wait_gpu,
+                  "Wait so long for the GPU's memory: for --min-free-vram, or for what the model needs")
+      ->type_name("DURATION");
   command.add_flag("--vae-tiling", flags.vae_tiling,
                    "Take less memory: encode and decode the picture in blended tiles");
   command
@@ -164,6 +173,11 @@ ipc::Json job_members(const config::Loaded& loaded, const JobFlags& flags, const
   const std::optional<std::string> damping = flags.guidance_damping ? flags.guidance_damping : own.guidance_damping;
   if (damping) members["guidance_damping"] = *damping;
   if (flags.vae_tiling) members["vae_tiling"] = true;
+  if (flags.min_free_vram) members["min_free_vram"] = parse_size(*flags.min_free_vram, "--min-free-vram");
+  if (flags.wait_gpu) {
+    const Duration wait = parse_duration(*flags.wait_gpu, "--wait-gpu");
+    members["wait_gpu"] = wait < Duration::zero() ? kLongestWait.count() : std::min(wait, kLongestWait).count();
+  }
   if (settings.plan != "auto") members["plan"] = settings.plan;
   if (!settings.max_vram.empty()) members["max_vram"] = parse_signed_size(settings.max_vram, "--max-vram");
   if (const std::string visible = visible_devices(); !visible.empty()) members["visible_devices"] = visible;

@@ -26,6 +26,8 @@ struct JobFlags {
   std::optional<std::string> timeout;
   std::optional<std::string> plan;
   std::optional<std::string> max_vram;
+  std::optional<std::string> min_free_vram;
+  std::optional<std::string> wait_gpu;
   bool vae_tiling = false;
   bool progress_json = false;
   bool isolated = false;

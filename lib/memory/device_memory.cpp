@@ -33,18 +33,23 @@ at::Tensor map_bytes(std::uint64_t bytes, std::function<void()> freed) {
 
 }  // namespace
 
-DeviceMemory DeviceMemory::simulate(std::uint64_t bytes, std::uint64_t taken) {
+std::uint64_t DeviceMemory::Simulated::free() const {
+  const std::uint64_t busy = has.busy > 0 && std::filesystem::exists(has.busy_file) ? has.busy : 0;
+  return has.bytes - std::min(has.bytes, used + busy);
+}
+
+DeviceMemory DeviceMemory::simulate(Simulation simulation) {
   DeviceMemory memory(at::kCPU);
-  memory.simulated_ = std::make_shared<Simulated>(Simulated{bytes, std::min(taken, bytes), 0});
+  memory.simulated_ = std::make_shared<Simulated>(Simulated{std::move(simulation), 0});
   return memory;
 }
 
 at::Tensor DeviceMemory::allocate(std::uint64_t bytes) const {
   if (!simulated_) return at::empty({static_cast<std::int64_t>(bytes)}, at::TensorOptions(at::kByte).device(device_));
-  const std::uint64_t left = simulated_->size - simulated_->taken - simulated_->used;
+  const std::uint64_t left = simulated_->free() - std::min(simulated_->free(), simulated_->has.taken);
   if (bytes > left) {
     throw Error::format(ErrorCode::out_of_memory, "out of memory on the simulated device: {} needed, {} of {} free",
-                        format_size(bytes), format_size(left), format_size(simulated_->size));
+                        format_size(bytes), format_size(left), format_size(simulated_->has.bytes));
   }
   const at::Tensor memory = map_bytes(bytes, [simulated = simulated_, bytes] { simulated->used -= bytes; });
   simulated_->used += bytes;
@@ -52,7 +57,7 @@ at::Tensor DeviceMemory::allocate(std::uint64_t bytes) const {
 }
 
 std::uint64_t DeviceMemory::free_bytes() const {
-  if (simulated_) return simulated_->size - simulated_->used;
+  if (simulated_) return simulated_->free();
   if (device_.is_cpu()) return available_memory();
   const Counters now = counters();
   const auto kept = static_cast<std::uint64_t>(now.reserved_bytes - now.allocated_bytes);

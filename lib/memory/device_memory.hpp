@@ -5,13 +5,14 @@
 //   cuda:N    libtorch's allocator
 //   sim:SIZE  for tests: computes on the CPU, but on weights in SIZE bytes apart from the arena, so that loading,
 //             offloading and running out of memory go through the same code as on a GPU. What a job computes besides
-//             is not counted. With ",taken=SIZE", so much of it is another program's, which nobody knows of before
-//             memory runs out.
+//             is not counted. Of another program's, ",taken=SIZE" is what nobody knows of before memory runs out, and
+//             ",busy=SIZE:FILE" is seen not to be free as long as FILE exists.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,11 +22,18 @@ namespace step1x {
 class DeviceMemory {
  public:
   explicit DeviceMemory(at::Device device) : device_(device) {}
-  // sim: so many bytes on the CPU, fewer by what is secretly taken.
-  static DeviceMemory simulate(std::uint64_t bytes, std::uint64_t taken = 0);
+  struct Simulation {
+    std::uint64_t bytes = 0;
+    std::uint64_t taken = 0;
+    std::uint64_t busy = 0;
+    std::filesystem::path busy_file;
+  };
+  static DeviceMemory simulate(Simulation simulation);
+  static DeviceMemory simulate(std::uint64_t bytes) { return simulate(Simulation{.bytes = bytes, .busy_file = {}}); }
 
   // Where tensors are.
   at::Device device() const { return device_; }
+  bool simulated() const { return simulated_ != nullptr; }
   // Weights are copied to it.
   bool separate() const { return simulated_ != nullptr || !device_.is_cpu(); }
   // Uninitialized, of type uint8. Throws Error(out_of_memory) with what was needed and what there was.
@@ -47,9 +55,10 @@ class DeviceMemory {
 
  private:
   struct Simulated {
-    std::uint64_t size = 0;
-    std::uint64_t taken = 0;
+    Simulation has;
     std::uint64_t used = 0;
+    // Free as far as anybody can see.
+    std::uint64_t free() const;
   };
   at::Device device_;
   std::shared_ptr<Simulated> simulated_;

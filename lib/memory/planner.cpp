@@ -45,6 +45,7 @@ std::uint64_t streamed_bytes(const PartSize& part, const std::vector<RunPlan>& p
 // every step of a job.
 std::vector<RunPlan> stream_part(const PartSize& part, std::uint64_t room) {
   std::vector<RunPlan> plans;
+  plans.reserve(part.runs.size());
   for (const auto& run : part.runs) plans.push_back({0, std::min(kFewestSlots, run.size())});
   if (plans.empty()) return plans;
   RunPlan& last = plans.back();

@@ -197,6 +197,7 @@ Weights Placement::weights(const std::vector<Place>& places, std::string origin)
 
 Weights Placement::weights(const at::Tensor& memory, std::string origin) const {
   std::vector<Place> places;
+  places.reserve(blocks_.size());
   for (const Block& block : blocks_) {
     places.push_back(
         {memory.narrow(0, static_cast<std::int64_t>(block.offset), static_cast<std::int64_t>(block.bytes)), {}});

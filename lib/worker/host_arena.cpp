@@ -23,25 +23,32 @@ std::uint64_t resident_bytes(int fd) {
 
 }  // namespace
 
-HostArena::Grant HostArena::want(const std::string& key, std::uint64_t bytes) {
-  if (fd_ && filled_ && key == key_) return {fd_.get(), true};
+std::optional<HostArena::Grant> HostArena::want(const void* who, const std::string& key, std::uint64_t bytes) {
+  if (fd_ && key == key_ && (filled_ || filler_ != who)) {
+    refusal_.clear();
+    return filled_ ? std::optional(Grant{fd_.get(), true}) : std::nullopt;
+  }
   drop();
   const std::uint64_t available = options_.available() + *freeing_bytes_;
   if (bytes + kMargin > available) {
-    refusal_ = fmt::format("the model takes {} of RAM and {} are free, of which {} are left to others",
-                           format_size(bytes), format_size(available), format_size(kMargin));
-    log::warn("no host arena: {}", refusal_);
-    return {};
+    refuse(fmt::format("the model takes {} of RAM and {} are free, of which {} are left to others", format_size(bytes),
+                       format_size(available), format_size(kMargin)));
+    return Grant();
   }
   try {
     fd_ = create_arena(bytes);
   } catch (const Error& problem) {
-    refusal_ = problem.what();
-    log::warn("no host arena: {}", refusal_);
-    return {};
+    refuse(problem.what());
+    return Grant();
   }
   key_ = key;
-  return {fd_.get(), false};
+  filler_ = who;
+  return Grant{fd_.get(), false};
+}
+
+void HostArena::refuse(const std::string& why) {
+  refusal_ = why;
+  log::warn("no host arena: {}", why);
 }
 
 void HostArena::filled(std::uint64_t huge_bytes) {
@@ -54,8 +61,8 @@ void HostArena::filled(std::uint64_t huge_bytes) {
   huge_bytes_ = huge_bytes;
 }
 
-void HostArena::filler_ended() {
-  if (fd_ && !filled_) drop();
+void HostArena::filler_ended(const void* who) {
+  if (fd_ && !filled_ && filler_ == who) drop();
 }
 
 void HostArena::drop() {
@@ -72,6 +79,7 @@ void HostArena::drop() {
   key_.clear();
   huge_bytes_ = 0;
   filled_ = false;
+  filler_ = nullptr;
 }
 
 void HostArena::drop_and_wait() {

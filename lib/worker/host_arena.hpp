@@ -1,13 +1,14 @@
 // The worker's host arena (design, sections 3 and 6): one model's weights in RAM, held as a descriptor and never
 // mapped, so that they outlive every engine. An engine asks for it by the model's key; whoever asks first with a new
-// key is to fill it. What a filler leaves unfinished is thrown away. Loop thread only, but for freeing, which takes as
-// long as there are pages and so happens on a thread of its own.
+// key is to fill it, and others wait for that. What a filler leaves unfinished is thrown away. Loop thread only, but
+// for freeing, which takes as long as there are pages and so happens on a thread of its own.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -30,12 +31,17 @@ class HostArena {
     int fd = -1;  // stays the arena's; -1: there is none, and refusal() says why
     bool filled = false;
   };
-  // The arena of this key. One of another key is dropped for it.
-  Grant want(const std::string& key, std::uint64_t bytes);
+  // The arena of this key, for an engine that `who` stands for. One of another key is dropped for it. nullopt: somebody
+  // else is filling it; ask again after filled() or filler_ended().
+  std::optional<Grant> want(const void* who, const std::string& key, std::uint64_t bytes);
+  // Has one of another key, whole or not.
+  bool is_another(const std::string& key) const { return fd_ && key != key_; }
+  // There shall be none for the last model that was asked for.
+  void refuse(const std::string& why);
   // Its filler says that it is whole. Throws Error(protocol) when there is none to fill, or it is not sealed.
   void filled(std::uint64_t huge_bytes);
-  // The one who was to fill it has ended, or has given up.
-  void filler_ended();
+  // Has ended, or has given up; nothing happens when it was not to fill it.
+  void filler_ended(const void* who);
   void drop();
   // The same, and waits until the memory is free.
   void drop_and_wait();
@@ -55,6 +61,7 @@ class HostArena {
   std::string key_;
   std::uint64_t huge_bytes_ = 0;
   bool filled_ = false;
+  const void* filler_ = nullptr;
   std::string refusal_;
   std::shared_ptr<std::atomic<std::uint64_t>> freeing_bytes_ = std::make_shared<std::atomic<std::uint64_t>>(0);
   std::jthread freeing_;

@@ -34,7 +34,7 @@ std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number) {
   if (!job->model.starts_with('/') && !job->model.starts_with("fake:")) {
     throw Error::format(ErrorCode::usage, "model: {} is not an absolute path", ipc::shown(job->model));
   }
-  fields.text("device", "auto", kMaxPath);
+  job->device = fields.text("device", "auto", kMaxPath);
   job->visible_devices = fields.text("visible_devices", "", kMaxPath);
   const std::string damping = fields.text("guidance_damping", "");
   if (!damping.empty() && damping != "all" && damping != "early" && damping != "off")
@@ -44,6 +44,8 @@ std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number) {
   if (plan != "auto" && !plan_kind(plan))
     throw Error::format(ErrorCode::usage, "plan: {} is none of auto, resident, staged, stream", ipc::shown(plan));
   fields.integer_or("max_vram", -kMaxBytes, kMaxBytes, 0);
+  fields.integer_or("min_free_vram", 0, kMaxBytes, 0);
+  fields.integer_or("wait_gpu", 0, kMaxId, 0);
   const std::string priority = fields.text("priority", "interactive");
   if (priority != "interactive" && priority != "batch") {
     throw Error::format(ErrorCode::usage, "priority: {} is neither interactive nor batch", ipc::shown(priority));

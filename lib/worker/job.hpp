@@ -21,6 +21,7 @@ struct Job {
   UniqueFd image;                  // kept for a retry
   bool interactive = true;
   std::string model;
+  std::string device;      // as the request names it
   std::string launch_key;  // jobs with the same one can share an engine process
   std::string visible_devices;
   std::string torch_dir;  // empty: where the engine was installed with

@@ -22,17 +22,20 @@ Slot::Events Worker::slot_events() {
   events.progress = [](const Job& job, const ipc::Json& event) {
     if (const auto session = job.session.lock()) session->progress(event, job);
   };
-  events.ended = [this](const std::shared_ptr<Job>& job, ipc::Message message) { job_ended(job, std::move(message)); };
-  events.died = [this](std::shared_ptr<Job> job, const std::string& how) { job_died(std::move(job), how); };
-  events.arena_wanted = [this](const std::string& key, std::uint64_t bytes) {
-    const HostArena::Grant grant = arena_.want(key, bytes);
-    // What was there before makes room for another model.
-    if (!grant.filled && std::exchange(location_, Location::unloaded) != Location::unloaded)
-      ++statistics_.full_releases;
-    return grant;
+  events.ended = [this](Slot& slot, const std::shared_ptr<Job>& job, ipc::Message message) {
+    job_ended(slot, job, std::move(message));
   };
-  events.arena_filled = [this](std::uint64_t huge_bytes) { arena_.filled(huge_bytes); };
-  events.moved = [this](bool on_purpose) { relocate(on_purpose); };
+  events.died = [this](Slot& slot, std::shared_ptr<Job> job, const std::string& how) {
+    job_died(slot, std::move(job), how);
+  };
+  events.arena_wanted = [this](Slot& slot, const std::string& key, std::uint64_t bytes) {
+    want_arena(slot, key, bytes);
+  };
+  events.arena_filled = [this](Slot&, std::uint64_t huge_bytes) {
+    arena_.filled(huge_bytes);
+    serve_waiting();
+  };
+  events.moved = [this](Slot& slot, Location from, bool on_purpose) { count_move(slot, from, on_purpose); };
   events.other_build = [this](const ipc::Peer& peer) {
     leave(fmt::format("the installed engine is of build {}, this worker of build {}", peer.build, kBuildId));
   };
@@ -47,8 +50,8 @@ void Worker::forget(const Job& job) {
   boost::asio::post(io_, [this] { update(); });
 }
 
-void Worker::job_ended(const std::shared_ptr<Job>& job, ipc::Message message) {
-  arena_.filler_ended();
+void Worker::job_ended(Slot& slot, const std::shared_ptr<Job>& job, ipc::Message message) {
+  filler_ended(slot);
   relocate(/*on_purpose=*/true);
   const bool done = message.body.value("event", "") == "done";
   if (done) {
@@ -68,9 +71,9 @@ void Worker::job_ended(const std::shared_ptr<Job>& job, ipc::Message message) {
   forget(*job);
 }
 
-void Worker::job_died(std::shared_ptr<Job> job, const std::string& how) {
+void Worker::job_died(Slot& slot, std::shared_ptr<Job> job, const std::string& how) {
   ++statistics_.engine_deaths;
-  arena_.filler_ended();
+  filler_ended(slot);
   relocate(/*on_purpose=*/false);
   const auto session = job->session.lock();
   if (leaving_ || !session || job->cancelled) {
@@ -93,19 +96,24 @@ void Worker::job_died(std::shared_ptr<Job> job, const std::string& how) {
   forget(*job);
 }
 
-Location Worker::location() const {
-  return slot_.location() != Location::gpu && arena_.holds_model() ? Location::cpu : slot_.location();
+// A second device comes to have what another one has already, or leaves it: the model as a whole does not move.
+void Worker::count_move(const Slot& slot, Location from, bool on_purpose) {
+  const Location before = location_;
+  relocate(on_purpose);
+  if (before != Location::gpu || location_ != Location::gpu || slot.location() == from) return;
+  if (slot.location() == Location::gpu) ++(arena_.holds_model() ? statistics_.cpu_to_gpu : statistics_.total_loads);
+  if (from == Location::gpu && on_purpose) ++statistics_.gpu_to_cpu;
 }
 
 // Counts where the model has gone since the last time. `on_purpose`: not because an engine died.
 void Worker::relocate(bool on_purpose) {
-  // On its way to the device it passes through the arena, which is not a place where it has been.
-  if (slot_.state() == Slot::State::loading) return;
   const Location to = location();
+  // On its way to the device it passes through the arena, which is not a place where it has been.
+  if (to != Location::gpu && state() == Slot::State::loading) return;
   const Location from = std::exchange(location_, to);
   if (from == to) return;
   log::info("model: {} -> {}", name(from), name(to));
-  if (to == Location::unloaded && !slot_.job()) loaded_model_.clear();
+  if (to == Location::unloaded && running() == 0) loaded_model_.clear();
   // To the GPU, or where that is the device, to the memory of the CPU.
   if (from == Location::unloaded) ++statistics_.total_loads;
   if (from == Location::cpu && to == Location::gpu) ++statistics_.cpu_to_gpu;
@@ -126,7 +134,7 @@ void Worker::announce_positions() {
   if (std::exchange(announcing_, true)) return;
   boost::asio::post(io_, [this] {
     announcing_ = false;
-    int before = slot_.job() ? 1 : 0;
+    auto before = static_cast<int>(running());
     for (const auto& job : queue_.jobs()) {
       const auto session = job->session.lock();
       if (session && std::exchange(job->announced, before) != before)

@@ -18,17 +18,17 @@ void Queue::push_front(std::shared_ptr<Job> job) {
   jobs_.push_front(std::move(job));
 }
 
-std::shared_ptr<Job> Queue::pop(const std::string& loaded, Duration now, const Allowed& allowed) {
-  const auto may_run = [&](const auto& job) { return allowed(*job); };
-  const auto first = std::find_if(jobs_.begin(), jobs_.end(), may_run);
+std::shared_ptr<Job> Queue::pop(const std::string& loaded, Duration now, const FitOf& fit) {
+  const auto first = std::find_if(jobs_.begin(), jobs_.end(), [&](const auto& job) { return fit(*job) != Fit::no; });
   if (first == jobs_.end()) return nullptr;
-  auto chosen = first;
+  auto chosen = fit(**first) == Fit::now ? first : jobs_.end();
   if ((*first)->passed < kMaxPassed && now - (*first)->queued_at < kMaxPassing) {
     const auto suits = std::find_if(first, jobs_.end(), [&](const auto& job) {
-      return job->model == loaded && job->interactive == (*first)->interactive && may_run(job);
+      return job->model == loaded && job->interactive == (*first)->interactive && fit(*job) == Fit::now;
     });
     if (suits != jobs_.end()) chosen = suits;
   }
+  if (chosen == jobs_.end()) return nullptr;
   if (chosen != first) ++(*first)->passed;
   std::shared_ptr<Job> job = std::move(*chosen);
   jobs_.erase(chosen);

@@ -24,10 +24,11 @@ class Queue {
   void push(std::shared_ptr<Job> job);
   // Back to the head, for a retry: it has waited its turn.
   void push_front(std::shared_ptr<Job> job);
-  // Says whether a job may run now.
-  using Allowed = std::function<bool(const Job&)>;
+  // Whether a job may run: now, as soon as those for another model that run have ended, or not for the present.
+  enum class Fit { now, soon, no };
+  using FitOf = std::function<Fit(const Job&)>;
   // The next to run; null when there is none. `loaded`: the model that is in memory, or empty; `now`: boot_now().
-  std::shared_ptr<Job> pop(const std::string& loaded, Duration now, const Allowed& allowed);
+  std::shared_ptr<Job> pop(const std::string& loaded, Duration now, const FitOf& fit);
   // All of them.
   std::deque<std::shared_ptr<Job>> drain() { return std::exchange(jobs_, {}); }
   // Removes it; false when it is not waiting.

@@ -47,7 +47,7 @@ void Worker::greet(Session& session, const ipc::Json& body) {
   const bool leaves = session.other_protocol && !busy() && courtesy() == Duration::zero();
   ipc::Json answer = ipc::hello("event");
   answer["capabilities"] = {"edit", "generate", "cancel", "status", "offload", "release", "lease", "ping", "shutdown"};
-  answer["jobs"] = queue_.size() + (slot_.job() ? 1 : 0);
+  answer["jobs"] = queue_.size() + running();
   answer["leaving"] = leaves;
   session.connection->send(answer);
   if (session.other_protocol)
@@ -106,7 +106,12 @@ void Worker::enqueue(const std::shared_ptr<Session>& session, ipc::Message messa
 }
 
 void Worker::cancel(Job& job) {
-  if (slot_.job().get() == &job) return slot_.cancel();
+  if (Slot* slot = slot_of(job)) {
+    slot->cancel();
+    // So that it learns of that now, and not when another one has filled the arena.
+    if (stop_waiting(*slot)) slot->give_arena({});
+    return;
+  }
   const auto session = job.session.lock();
   if (!queue_.remove(job)) return;
   job.cancelled = true;
@@ -119,18 +124,21 @@ void Worker::cancel(Job& job) {
 void Worker::cancel_all() {
   const auto waiting = queue_.jobs();
   for (const auto& job : waiting) cancel(*job);
-  slot_.cancel();
+  for (const auto& slot : slots_) {
+    if (const std::shared_ptr<Job> job = slot->job()) cancel(*job);
+  }
 }
 
 std::string Worker::in_the_way() const {
-  if (slot_.job()) return fmt::format("a job is running and {} are waiting", queue_.size());
+  if (running() == 1) return fmt::format("a job is running and {} are waiting", queue_.size());
+  if (running() > 1) return fmt::format("{} jobs are running and {} are waiting", running(), queue_.size());
   if (!queue_.empty()) return fmt::format("{} jobs are waiting", queue_.size());
   for (const auto& session : sessions_) {
     if (session->leased)
       return fmt::format("process {}{} holds a lease", session->peer.pid,
                          session->label.empty() ? "" : " (" + session->label + ")");
   }
-  return fmt::format("the model is moving ({})", name(slot_.state()));
+  return fmt::format("the model is moving ({})", name(state()));
 }
 
 void Worker::when_free(const std::shared_ptr<Session>& session, const ipc::Json& body, const std::string& op,
@@ -139,7 +147,7 @@ void Worker::when_free(const std::shared_ptr<Session>& session, const ipc::Json&
   if (mode != "refuse" && mode != "wait" && mode != "force")
     throw Error::format(ErrorCode::usage, "mode: {} is none of refuse, wait, force", ipc::shown(mode));
   // Moving by itself ends by itself: nobody is refused for that.
-  if (!busy() && slot_.free()) return action();
+  if (!busy() && settled()) return action();
   if (mode == "refuse" && busy()) {
     throw Error::format(ErrorCode::busy, "cannot {} now: {}; --wait waits for the end, --force cancels the jobs", op,
                         in_the_way());
@@ -156,10 +164,10 @@ void Worker::when_free(const std::shared_ptr<Session>& session, const ipc::Json&
 }
 
 void Worker::offload(const std::weak_ptr<Session>& session, std::int64_t id) {
-  if (slot_.location() == Location::gpu) slot_.offload();
+  offload_all();
   when_settled_.push_back([this, session, id] {
     const auto self = session.lock();
-    if (self && slot_.location() == Location::gpu) return false;
+    if (self && location() == Location::gpu) return false;
     if (self) self->answer({{"event", "ok"}}, id);
     return true;
   });
@@ -168,10 +176,10 @@ void Worker::offload(const std::weak_ptr<Session>& session, std::int64_t id) {
 
 void Worker::release(const std::weak_ptr<Session>& session, std::int64_t id) {
   free_arena();
-  slot_.end();
+  end_all();
   when_settled_.push_back([this, session, id] {
     const auto self = session.lock();
-    if (self && (slot_.engine_pid() != 0 || arena_.freeing())) return false;
+    if (self && (has_engine() || arena_.freeing())) return false;
     if (self) self->answer({{"event", "ok"}}, id);
     return true;
   });

@@ -1,5 +1,7 @@
 #include "worker/slot.hpp"
 
+#include <utility>
+
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/process.hpp"
@@ -40,17 +42,15 @@ std::string_view name(Slot::State state) {
   return "Offloading";
 }
 
-Slot::Slot(boost::asio::io_context& io, std::string device, std::string engine_program, Events events)
-    : io_(io),
-      device_(std::move(device)),
-      engine_program_(std::move(engine_program)),
-      events_(std::move(events)),
-      patience_(io) {}
+Slot::Slot(boost::asio::io_context& io, std::string engine_program, Events events)
+    : io_(io), engine_program_(std::move(engine_program)), events_(std::move(events)), patience_(io) {}
 
 void Slot::run(std::shared_ptr<Job> job) {
   job_ = std::move(job);
   job_sent_ = false;
   ++job_->attempts;
+  if (device_ != job_->device) engine_device_.clear();
+  device_ = job_->device;
   if (!engine_) return start_engine();
   if (launch_key_ != job_->launch_key) engine_->end();
   if (engine_->ending()) {
@@ -108,7 +108,7 @@ void Slot::cancelled_before_start() {
   another_wanted_ = false;
   ipc::Message answer{
       {{"event", "error"}, {"code", name(ErrorCode::cancelled)}, {"message", "cancelled"}, {"retryable", true}}, {}};
-  events_.ended(std::move(job_), std::move(answer));
+  events_.ended(*this, std::move(job_), std::move(answer));
 }
 
 void Slot::offload() {
@@ -136,10 +136,14 @@ void Slot::end() {
 void Slot::on_message(ipc::Message message) {
   const std::string event = ipc::Fields(message.body).text("event", "");
   if (event == "memory") return on_memory(message.body);
-  if (event == "arena") return give_arena(message.body);
+  if (event == "arena") {
+    const ipc::Fields fields(message.body);
+    return events_.arena_wanted(*this, fields.text("key"),
+                                static_cast<std::uint64_t>(fields.integer("bytes", 1, kMaxBytes)));
+  }
   if (event == "arena_filled")
     return events_.arena_filled(
-        static_cast<std::uint64_t>(ipc::Fields(message.body).integer("huge_bytes", 0, kMaxBytes)));
+        *this, static_cast<std::uint64_t>(ipc::Fields(message.body).integer("huge_bytes", 0, kMaxBytes)));
   if (event == "ok") {
     if (state_ == State::offloading) {
       state_ = State::idle;
@@ -158,7 +162,7 @@ void Slot::on_message(ipc::Message message) {
   if (event == "done" || event == "error") {
     patience_.cancel();
     state_ = State::idle;
-    events_.ended(std::move(job_), std::move(message));
+    events_.ended(*this, std::move(job_), std::move(message));
   }
 }
 
@@ -167,20 +171,19 @@ void Slot::on_memory(const ipc::Json& body) {
   allocated_bytes_ = fields.integer("allocated_bytes", 0, kMaxBytes);
   reserved_bytes_ = fields.integer("reserved_bytes", 0, kMaxBytes);
   plan_ = body.value("plan", ipc::Json());
+  engine_device_ = fields.text("device", "");
   const Location location = location_from(fields.text("location"));
   if (state_ == State::loading && location != Location::unloaded) state_ = State::working;
   locate(location, /*on_purpose=*/true);
 }
 
 void Slot::locate(Location location, bool on_purpose) {
-  location_ = location;
-  events_.moved(on_purpose);
+  const Location from = std::exchange(location_, location);
+  events_.moved(*this, from, on_purpose);
 }
 
-void Slot::give_arena(const ipc::Json& body) {
-  const ipc::Fields fields(body);
-  const HostArena::Grant grant =
-      events_.arena_wanted(fields.text("key"), static_cast<std::uint64_t>(fields.integer("bytes", 1, kMaxBytes)));
+void Slot::give_arena(const HostArena::Grant& grant) {
+  if (!engine_ || engine_->ending()) return;
   ipc::Json answer = {{"op", "arena"}, {"filled", grant.filled}};
   if (grant.fd >= 0) answer["fd"] = "arena";
   engine_->send(answer, grant.fd);
@@ -191,6 +194,7 @@ void Slot::on_exit(const std::string& how) {
   log::write(expected ? log::Level::info : log::Level::error, fmt::format("engine {} {}", engine_pid(), how));
   engine_.reset();
   model_.clear();
+  engine_device_.clear();
   allocated_bytes_ = 0;
   reserved_bytes_ = 0;
   plan_ = nullptr;
@@ -199,7 +203,7 @@ void Slot::on_exit(const std::string& how) {
   state_ = State::idle;
   if (!job_) return events_.changed();
   if (another_wanted_) return start_engine();
-  events_.died(std::move(job_), how);
+  events_.died(*this, std::move(job_), how);
 }
 
 }  // namespace step1x::worker

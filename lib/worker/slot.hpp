@@ -1,5 +1,6 @@
 // One device and the engine process that serves it: starts it when a job comes, runs one job at a time, notices its
-// death. Decides nothing about queues, timers or retries: that is the Worker's. Loop thread only.
+// death. Another device's jobs may be given to it when it has none: its engine changes over. Decides nothing about
+// queues, timers or retries: that is the Worker's. Loop thread only.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -18,20 +19,21 @@ namespace step1x::worker {
 class Slot {
  public:
   struct Events {
-    std::function<void(const Job&, const ipc::Json&)> progress;              // `loading`, `step`
-    std::function<void(std::shared_ptr<Job>, ipc::Message)> ended;           // `done` or `error`
-    std::function<void(std::shared_ptr<Job>, const std::string& how)> died;  // the engine, under this job
-    // An engine asks for the arena of this key, or says that it has filled it.
-    std::function<HostArena::Grant(const std::string& key, std::uint64_t bytes)> arena_wanted;
-    std::function<void(std::uint64_t huge_bytes)> arena_filled;
+    std::function<void(const Job&, const ipc::Json&)> progress;            // `loading`, `step`
+    std::function<void(Slot&, std::shared_ptr<Job>, ipc::Message)> ended;  // `done` or `error`
+    // The engine, under this job.
+    std::function<void(Slot&, std::shared_ptr<Job>, const std::string& how)> died;
+    // Its engine asks for the arena of this key, and waits for give_arena(); or says that it has filled it.
+    std::function<void(Slot&, const std::string& key, std::uint64_t bytes)> arena_wanted;
+    std::function<void(Slot&, std::uint64_t huge_bytes)> arena_filled;
     // Where the engine has the model, or that it has it no longer. `on_purpose`: it did not die.
-    std::function<void(bool on_purpose)> moved;
+    std::function<void(Slot&, Location from, bool on_purpose)> moved;
     std::function<void(const ipc::Peer&)> other_build;  // the installed engine is not of our build
     std::function<void()> changed;                      // anything: time to decide anew
   };
   enum class State { idle, starting, loading, working, offloading, ending };
 
-  Slot(boost::asio::io_context& io, std::string device, std::string engine_program, Events events);
+  Slot(boost::asio::io_context& io, std::string engine_program, Events events);
 
   // A job may be given to it.
   bool free() const { return !job_ && state_ != State::offloading && state_ != State::ending; }
@@ -41,11 +43,18 @@ class Slot {
   void cancel();
   // Drops the model from the device; an engine that does not manage is killed. REQUIRES: free(), location() == gpu.
   void offload();
+  // The answer to Events::arena_wanted. Nothing happens when the engine is gone.
+  void give_arena(const HostArena::Grant& grant);
   // Ends the engine, whatever it does.
   void end();
 
   const std::shared_ptr<Job>& job() const { return job_; }
+  // Of its last job; "auto" before the first.
   const std::string& device() const { return device_; }
+  // What its engine made of that; empty until it says so.
+  const std::string& engine_device() const { return engine_device_; }
+  // It is this device's: by the name of its last job, or by what its engine made of that.
+  bool serves(const std::string& device) const { return device == device_ || device == engine_device_; }
   const std::string& model() const { return model_; }
   Location location() const { return location_; }
   State state() const { return state_; }
@@ -63,13 +72,13 @@ class Slot {
   void on_memory(const ipc::Json& body);
   void on_exit(const std::string& how);
   void locate(Location location, bool on_purpose);
-  void give_arena(const ipc::Json& body);
   void cancelled_before_start();
   // Kills the engine when after kPatience it has not `answered`.
   void kill_unless(const char* what, std::function<bool()> answered);
 
   boost::asio::io_context& io_;
-  std::string device_;
+  std::string device_ = "auto";
+  std::string engine_device_;  // as the engine says; empty until it does
   std::string engine_program_;
   Events events_;
   boost::asio::steady_timer patience_;

@@ -29,7 +29,7 @@ std::int64_t rss_bytes() {
 
 ipc::Json device_json(const Slot& slot) {
   const bool engine = slot.engine_pid() != 0;
-  return {{"device", slot.device()},
+  return {{"device", slot.engine_device().empty() ? slot.device() : slot.engine_device()},
           {"pid", engine ? ipc::Json(slot.engine_pid()) : ipc::Json()},
           {"location", name(slot.location())},
           {"state", name(slot.state())},
@@ -46,21 +46,27 @@ ipc::Json device_json(const Slot& slot) {
 ipc::Json Worker::status() const {
   const Situation now = situation();
   const auto next = leaving_ ? std::nullopt : next_transition(timers_, now);
+  std::int64_t allocated = 0;
+  std::int64_t reserved = 0;
+  for (const auto& slot : slots_) {
+    allocated += slot->allocated_bytes();
+    reserved += slot->reserved_bytes();
+  }
   const auto leases = std::count_if(sessions_.begin(), sessions_.end(), [](const auto& s) { return s->leased; });
   ipc::Json body = {
       {"event", "status"},
       {"model_location", name(location())},
-      {"state", name(slot_.state())},
+      {"state", name(state())},
       {"idle_time", busy() ? 0.0 : seconds(now.idle)},
-      {"gpu_memory_allocated_gb", gib(slot_.allocated_bytes())},
-      {"gpu_memory_reserved_gb", gib(slot_.reserved_bytes())},
+      {"gpu_memory_allocated_gb", gib(allocated)},
+      {"gpu_memory_reserved_gb", gib(reserved)},
       {"statistics",
        {{"total_loads", statistics_.total_loads},
         {"gpu_to_cpu", statistics_.gpu_to_cpu},
         {"cpu_to_gpu", statistics_.cpu_to_gpu},
         {"full_releases", statistics_.full_releases}}},
       {"queue",
-       {{"running", slot_.job() ? 1 : 0},
+       {{"running", running()},
         {"waiting", queue_.size()},
         {"leases", leases},
         {"done", statistics_.done},
@@ -79,7 +85,7 @@ ipc::Json Worker::status() const {
   body["arena_refused"] = arena_.refusal().empty() ? ipc::Json() : ipc::Json(arena_.refusal());
   // Lists made apart: in one initializer an array of one object would become that object.
   body["devices"] = ipc::Json::array();
-  body["devices"].push_back(device_json(slot_));
+  for (const auto& slot : slots_) body["devices"].push_back(device_json(*slot));
   body["worker"] = ipc::hello("event");
   for (const char* greeting : {"event", "magic"}) body["worker"].erase(greeting);
   body["worker"]["uptime"] = seconds(boot_now() - started_at_);

@@ -25,10 +25,10 @@ Worker::Worker(asio::io_context& io, const ipc::Directory& directory, const ipc:
       timer_(io),
       farewell_(io),
       arena_({[] { return available_memory(); }, [this] { asio::post(io_, [this] { update(); }); }}),
-      slot_(io, "auto", options_.engine_program, slot_events()),
       started_at_(boot_now()),
       idle_since_(started_at_),
       quiet_since_(started_at_) {
+  slots_.push_back(std::make_unique<Slot>(io_, options_.engine_program, slot_events()));
   leave_at_signals();
   server_.watch([this] {
     log::warn("the socket's file is gone or replaced: leaving when there is nothing to do");
@@ -87,7 +87,7 @@ void Worker::disconnect(Session& session) {
 }
 
 bool Worker::busy() const {
-  return slot_.job() || !queue_.empty() ||
+  return running() > 0 || !queue_.empty() ||
          std::any_of(sessions_.begin(), sessions_.end(), [](const auto& s) { return s->leased; });
 }
 
@@ -108,9 +108,9 @@ Duration Worker::courtesy() const {
 Situation Worker::situation() const {
   const Duration now = boot_now();
   Situation result;
-  result.busy = busy() || !slot_.free();
+  result.busy = busy() || !settled();
   result.location = location();
-  result.engine = slot_.engine_pid() != 0;
+  result.engine = has_engine();
   result.arena = arena_.holds_model();
   result.only_on_device = !arena_.refusal().empty();
   result.connected = std::any_of(sessions_.begin(), sessions_.end(), [](const auto& s) { return !s->watches_only; });
@@ -123,9 +123,12 @@ Situation Worker::situation() const {
 void Worker::update() {
   while (!leaving_ && dispatch()) {
   }
+  // A device's engine that has ended leaves nothing behind; one slot stays for the next job.
+  const auto unused = [this](const auto& slot) { return slots_.size() > 1 && slot->free() && slot->engine_pid() == 0; };
+  for (auto it = slots_.begin(); it != slots_.end();) it = unused(*it) ? slots_.erase(it) : it + 1;
   when_settled_.remove_if([](const auto& settled) { return settled(); });
   if (leaving_) return end_when_alone();
-  if (!busy() && slot_.free() && !when_idle_.empty()) {
+  if (!busy() && settled() && !when_idle_.empty()) {
     const auto action = std::move(when_idle_.front());
     when_idle_.pop_front();
     action();
@@ -150,38 +153,64 @@ void Worker::update() {
 
 // True when it has done something.
 bool Worker::dispatch() {
-  if (queue_.empty() || !slot_.free()) return false;
+  if (queue_.empty()) return false;
   const std::shared_ptr<Job> job =
-      queue_.pop(loaded_model_, boot_now(), [this](const Job& waiting) { return allowed(waiting); });
+      queue_.pop(loaded_model_, boot_now(), [this](const Job& waiting) { return fit(waiting); });
   if (!job) return false;
+  const std::size_t place = *place_for(*job);
+  if (place == slots_.size()) slots_.push_back(std::make_unique<Slot>(io_, options_.engine_program, slot_events()));
   loaded_model_ = job->model;
   for (const auto& session : sessions_) {
     if (session->leased && session->leased_model.empty()) session->leased_model = job->model;
   }
   job->started_at = boot_now();
   if (const auto session = job->session.lock()) session->progress({{"event", "queued"}, {"position", 0}}, *job);
-  slot_.run(job);
+  slots_[place]->run(job);
   announce_positions();
   return true;
 }
 
-// A lease keeps its model where it is: jobs for another one wait for its end, but for those of who holds it.
-bool Worker::allowed(const Job& job) const {
+Queue::Fit Worker::fit(const Job& job) const {
+  if (!place_for(job)) return Queue::Fit::no;
+  // A lease keeps its model where it is: jobs for another one wait for its end, but for those of who holds it.
   const auto own = job.session.lock();
-  return std::none_of(sessions_.begin(), sessions_.end(), [&](const auto& session) {
+  const bool kept = std::any_of(sessions_.begin(), sessions_.end(), [&](const auto& session) {
     return session->leased && session != own && !session->leased_model.empty() && session->leased_model != job.model;
   });
+  if (kept) return Queue::Fit::no;
+  // One arena: what computes now computes with the model that is loaded.
+  return running() > 0 && job.model != loaded_model_ ? Queue::Fit::soon : Queue::Fit::now;
+}
+
+// Which slot can take the job now; one after the last: a new one. A slot without work changes over to the job's device;
+// a second engine is started only for a device that the job names, and that no other engine may turn out to have.
+std::optional<std::size_t> Worker::place_for(const Job& job) const {
+  constexpr std::size_t kMaxSlots = 16;
+  const auto index = [this](auto it) { return static_cast<std::size_t>(it - slots_.begin()); };
+  const auto own =
+      std::find_if(slots_.begin(), slots_.end(), [&](const auto& slot) { return slot->serves(job.device); });
+  // Which GPU that is says the engine alone.
+  const auto vague = [](const std::string& device) { return device == "auto" || device == "cuda"; };
+  if (own != slots_.end() && (!vague(job.device) || (*own)->free()))
+    return (*own)->free() ? std::optional(index(own)) : std::nullopt;
+  const auto free = std::find_if(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->free(); });
+  if (free != slots_.end()) return index(free);
+  const bool may_be_it = std::any_of(slots_.begin(), slots_.end(), [&](const auto& slot) {
+    return vague(slot->device()) && slot->engine_device().empty();
+  });
+  if (vague(job.device) || may_be_it || slots_.size() >= kMaxSlots) return std::nullopt;
+  return slots_.size();
 }
 
 void Worker::act(Transition transition) {
   switch (transition) {
     case Transition::offload:
-      return slot_.offload();
+      return offload_all();
     case Transition::engine_exit:
-      return slot_.end();
+      return end_all();
     case Transition::release:
       free_arena();
-      return slot_.end();
+      return end_all();
     case Transition::worker_exit:
       return leave("nothing to do for a long time");
   }
@@ -202,7 +231,7 @@ void Worker::leave(const std::string& reason) {
     for (const auto& [id, job] : session->jobs) session->answer({{"event", "restart"}}, id);
     if (session->jobs.empty()) session->answer({{"event", "restart"}}, 0);
   }
-  slot_.end();
+  end_all();
   // Who does not take its last words in this time does not get them.
   farewell_.expires_after(std::chrono::seconds(2));
   farewell_.async_wait([this](const boost::system::error_code& problem) {
@@ -216,7 +245,7 @@ void Worker::leave(const std::string& reason) {
 // Engines first, then the arena, then the socket's file, then (when main returns) the lock: the order of design
 // section 4.
 void Worker::end_when_alone() {
-  if (slot_.engine_pid() != 0) return;
+  if (has_engine()) return;
   arena_.drop_and_wait();
   const auto sessions = sessions_;
   for (const auto& session : sessions) session->connection->close_when_sent();

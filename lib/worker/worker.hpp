@@ -9,7 +9,9 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "ipc/server.hpp"
 #include "worker/boot_timer.hpp"
@@ -53,7 +55,8 @@ class Worker {
   void disconnect(Session& session);
   void update();
   bool dispatch();
-  bool allowed(const Job& job) const;
+  Queue::Fit fit(const Job& job) const;
+  std::optional<std::size_t> place_for(const Job& job) const;
   void act(Transition transition);
   void leave(const std::string& reason);
   void end_when_alone();
@@ -79,13 +82,29 @@ class Worker {
 
   // Slot events (jobs.cpp)
   Slot::Events slot_events();
-  void job_ended(const std::shared_ptr<Job>& job, ipc::Message message);
-  void job_died(std::shared_ptr<Job> job, const std::string& how);
+  void job_ended(Slot& slot, const std::shared_ptr<Job>& job, ipc::Message message);
+  void job_died(Slot& slot, std::shared_ptr<Job> job, const std::string& how);
   void forget(const Job& job);
   void relocate(bool on_purpose);
+  void count_move(const Slot& slot, Location from, bool on_purpose);
   void free_arena();
-  Location location() const;
   void announce_positions();
+
+  // The host arena and who waits for it (arena.cpp)
+  void want_arena(Slot& slot, const std::string& key, std::uint64_t bytes);
+  void filler_ended(const Slot& slot);
+  void serve_waiting();
+  bool stop_waiting(const Slot& slot);
+
+  // All slots together (slots.cpp)
+  std::size_t running() const;
+  bool settled() const;
+  bool has_engine() const;
+  Slot* slot_of(const Job& job) const;
+  Location location() const;
+  Slot::State state() const;
+  void offload_all();
+  void end_all();
 
   boost::asio::io_context& io_;
   const ipc::Directory& directory_;
@@ -97,7 +116,14 @@ class Worker {
   std::list<std::shared_ptr<Session>> sessions_;
   Queue queue_;
   HostArena arena_;
-  Slot slot_;
+  struct Waiting {
+    Slot* slot;
+    std::string key;
+    std::uint64_t bytes;
+  };
+  std::vector<Waiting> waiting_;  // for the arena that another one fills
+  // One for each device that has had work while the others were busy; at least one.
+  std::vector<std::unique_ptr<Slot>> slots_;
   std::string loaded_model_;                // of the last job that was given to an engine; empty when nothing is loaded
   Location location_ = Location::unloaded;  // what location() was when it was looked at last
   Timers timers_;

@@ -44,6 +44,7 @@ double seconds(const std::function<void()>& work) {
 void in_threads(unsigned count, const std::vector<Chunk>& chunks, const std::function<void(const Chunk&)>& each) {
   std::atomic<std::size_t> next{0};
   std::vector<std::jthread> threads;
+  threads.reserve(count);
   for (unsigned i = 0; i < count; ++i) {
     threads.emplace_back([&] {
       for (std::size_t at = next++; at < chunks.size(); at = next++) each(chunks[at]);

@@ -180,6 +180,99 @@ class States(Case):
                 holder.communicate()
 
 
+class Devices(Case):
+    """Two devices by name: one queue, one arena, an engine each while both have work."""
+
+    def start(self, device, output, fake=FAKE, model_too="", **kwargs):
+        return self.start_step1x(*self.edit_arguments(self.dir / output, fake=fake + model_too, **kwargs), "--device", device)
+
+    def digest(self, process, output):
+        _, stderr = process.communicate(timeout=harness.HANG)
+        self.assertEqual(process.returncode, 0, stderr)
+        return hashlib.sha256((self.dir / output).read_bytes()).hexdigest()
+
+    def running(self, count):
+        harness.eventually(lambda: self.status()["queue"]["running"] == count, what=f"{count} running: {self.status()}")
+
+    def test_two_engines_serve_two_devices_from_one_arena(self):
+        # Long enough for the second to ask for the arena while the first fills it.
+        fake = f"arena={ARENA},load=2s,step=100ms"
+        first = self.start("sim:1g", "1.png", fake, steps=40)
+        self.running(1)
+        second = self.start("sim:2g", "2.png", fake, steps=40)
+        self.running(2)
+        engines = self.engine_pids()
+        self.assertEqual(len(engines), 2)
+        status = self.status()
+        self.assertEqual([(device["device"], device["pid"] in engines) for device in status["devices"]], [("sim:1g", True), ("sim:2g", True)])
+        harness.eventually(lambda: all(arenas_of(pid)[1] and "r--s" in arenas_of(pid)[1][0] for pid in engines), what="both read the arena")
+        [arena] = {descriptor.st_ino for pid in [self.worker()] for descriptor in arenas_of(pid)[0]}
+        for pid in engines:
+            self.assertEqual({int(line.split()[4]) for line in arenas_of(pid)[1]}, {arena})
+        self.assertEqual(self.digest(first, "1.png"), self.digest(second, "2.png"))
+        self.becomes("CPU", total_loads=1, cpu_to_gpu=1, gpu_to_cpu=2)
+        status = self.status()
+        self.assertEqual((status["queue"]["done"], status["gpu_memory_allocated_gb"]), (2, 0))
+        # Whose work is done in turn is one engine's.
+        self.run_step1x("gpu", "release", check=0)
+        harness.eventually(lambda: len(self.status()["devices"]) == 1, what="one is left")
+        self.edit(more=("--device", "sim:1g"))
+        self.edit(more=("--device", "sim:2g"))
+        self.assertEqual(len(self.engine_pids()), 1)
+
+    def test_a_filler_that_dies_leaves_the_filling_to_the_one_that_waits(self):
+        fake = f"arena={ARENA},load=6s,step=5ms"
+        first = self.start("sim:1g", "1.png", fake)
+        self.running(1)
+        harness.eventually(lambda: self.status()["arena"], what="the first fills")
+        [filler] = self.engine_pids()
+        second = self.start("sim:2g", "2.png", fake)
+        self.running(2)
+        harness.eventually(lambda: len(self.engine_pids()) == 2, what="the second waits")
+        self.kill([filler])
+        self.assertEqual(self.digest(first, "1.png"), self.digest(second, "2.png"))
+        self.assertEqual(self.status()["queue"]["engine_deaths"], 1)
+
+    def test_who_waits_for_the_arena_can_be_cancelled(self):
+        fake = f"arena={ARENA},load=8s,step=5ms"
+        first = self.start("sim:1g", "1.png", fake)
+        harness.eventually(lambda: self.status()["arena"], what="the first fills")
+        second = self.start("sim:2g", "2.png", fake)
+        self.running(2)
+        harness.eventually(lambda: len(self.engine_pids()) == 2, what="the second waits")
+        second.send_signal(signal.SIGINT)
+        second.communicate(timeout=harness.HANG)
+        self.assertEqual(second.returncode, 130)
+        self.running(1)
+        self.assertFalse(self.status()["arena"]["filled"], "the cancelled one waited for the load of the other")
+        self.digest(first, "1.png")
+        self.edit(fake=fake, more=("--device", "sim:2g"))
+        self.assertEqual(self.status()["statistics"]["total_loads"], 1)
+
+    def test_auto_is_one_device_and_another_model_waits_for_all(self):
+        slow = f"arena={ARENA},step=50ms"
+        first = self.start("sim:1g", "1.png", slow, steps=120)
+        self.running(1)
+        auto = self.start("auto", "2.png", slow)
+        other = self.start("sim:2g", "3.png", slow, model_too=",load=1ms")
+        harness.eventually(lambda: self.status()["queue"]["waiting"] == 2, what="both wait")
+        self.assertEqual(len(self.engine_pids()), 1)
+        for process, output in ((first, "1.png"), (auto, "2.png"), (other, "3.png")):
+            self.digest(process, output)
+        self.becomes("CPU", total_loads=2, full_releases=1)
+
+    def test_engines_that_are_killed_at_any_moment_cost_nobody_a_picture(self):
+        fake = f"arena={ARENA},load=100ms,step=10ms"
+        _, expected = self.edit(fake=fake)
+        for _ in range(harness.count(6, 50)):
+            processes = [self.start(f"sim:{i}g", f"{i}.png", fake) for i in (1, 2)]
+            time.sleep(random.uniform(0, 0.3))
+            self.kill(self.engine_pids()[:1])
+            for i, process in enumerate(processes, 1):
+                self.assertEqual(self.digest(process, f"{i}.png"), expected)
+        self.becomes("CPU")
+
+
 class NoRoom(Case):
     def test_a_model_that_does_not_fit_in_ram_stays_on_the_gpu_and_status_says_why(self):
         try:

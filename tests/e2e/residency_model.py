@@ -141,6 +141,39 @@ class Plans(Case):
         self.assertIn("auto, resident, staged, stream", json.loads(done.stdout)["error"]["message"])
 
 
+class Waiting(Case):
+    def test_a_device_that_others_use_is_waited_for(self):
+        _, expected = self.edit("sim:1g")
+        busy = self.dir / "busy"
+        busy.touch()
+        device = f"sim:1g,busy=1000m:{busy}"
+
+        def message(done):
+            return json.loads(done.stdout)["error"]["message"]
+        # At once, or when the time is over.
+        done, _ = self.edit(device, check=75, flags=("--min-free-vram", "500m"))
+        self.assertRegex(message(done), r"24\.0 MiB of the memory of sim:.* are free and 500\.0 MiB are asked for")
+        done, _ = self.edit(device, check=75, flags=("--wait-gpu", "300ms", "--min-free-vram", "500m"))
+        self.assertIn("waited 300ms", message(done))
+        needy = f"sim:1g,busy=1023m:{busy}"
+        done, _ = self.edit(needy, check=75, flags=("--wait-gpu", "100ms"))
+        self.assertIn("are needed", message(done))
+        # It becomes free.
+        for place, flags in ((device, ("--min-free-vram", "500m")), (needy, ())):
+            busy.touch()
+            out = self.dir / "out.png"
+            process = self.start_step1x("edit", PICTURE, "-p", "make the sky purple", "--model", BUNDLE, "--device", place, "--seed", 7, "--steps", 2,
+                                        "--size", 64, "-o", out, "--wait-gpu", "1h", *flags)
+            harness.eventually(lambda: self.status()["queue"]["running"] == 1, what="it waits")
+            busy.unlink()
+            _, stderr = process.communicate(timeout=harness.HANG)
+            self.assertEqual((process.returncode, out.read_bytes()), (0, expected), stderr)
+        # Who waits can be cancelled.
+        busy.touch()
+        done, _ = self.edit(device, check=75, flags=("--wait-gpu", "1h", "--min-free-vram", "500m", "--timeout", "1s"))
+        self.assertEqual(json.loads(done.stdout)["error"]["code"], "timeout")
+
+
 class OutOfMemory(Case):
     def test_every_size_of_a_device_works_or_fails_cleanly_and_the_next_job_works(self):
         needed = self.needed()

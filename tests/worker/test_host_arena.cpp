@@ -18,6 +18,8 @@ struct Fixture {
   std::atomic<int> freed = 0;
   HostArena arena{{[this] { return available; }, [this] { ++freed; }}};
 
+  // Of the one engine that most tests have.
+  HostArena::Grant want(const std::string& key, std::uint64_t bytes) { return *arena.want(this, key, bytes); }
   // What an engine does.
   void fill(const HostArena::Grant& grant) {
     ArenaMapping mapping(grant.fd, kBytes, ArenaMapping::Access::fill);
@@ -32,14 +34,14 @@ struct Fixture {
 TEST_CASE("the first to ask fills, all later ones read") {
   Fixture f;
   CHECK(f.arena.status().is_null());
-  const HostArena::Grant first = f.arena.want("a", kBytes);
+  const HostArena::Grant first = f.want("a", kBytes);
   REQUIRE(first.fd >= 0);
   CHECK(!first.filled);
   CHECK(!f.arena.holds_model());
   f.fill(first);
   CHECK(f.arena.holds_model());
-  f.arena.filler_ended();  // of a job that ended well
-  const HostArena::Grant second = f.arena.want("a", kBytes);
+  f.arena.filler_ended(&f);  // of a job that ended well
+  const HostArena::Grant second = f.want("a", kBytes);
   CHECK(second.fd == first.fd);
   CHECK(second.filled);
   CHECK(f.arena.status()["resident_bytes"] == kBytes);
@@ -47,42 +49,62 @@ TEST_CASE("the first to ask fills, all later ones read") {
 
 TEST_CASE("what a filler leaves unfinished is gone, and the next one begins with an empty arena") {
   Fixture f;
-  const HostArena::Grant first = f.arena.want("a", kBytes);
+  const HostArena::Grant first = f.want("a", kBytes);
   ArenaMapping(first.fd, kBytes, ArenaMapping::Access::fill).writable()[5] = std::byte{1};
-  f.arena.filler_ended();
+  f.arena.filler_ended(&f);
   CHECK(f.arena.status().is_null());
-  const HostArena::Grant next = f.arena.want("a", kBytes);
+  const HostArena::Grant next = f.want("a", kBytes);
   CHECK(!next.filled);
   CHECK(f.arena.status()["resident_bytes"] == 0);
 }
 
 TEST_CASE("another model takes the place of the first, whose memory comes back") {
   Fixture f;
-  f.fill(f.arena.want("a", kBytes));
-  const HostArena::Grant other = f.arena.want("b", kBytes);
+  f.fill(f.want("a", kBytes));
+  const HostArena::Grant other = f.want("b", kBytes);
   CHECK(!other.filled);
   CHECK(f.arena.status()["key"] == "b");
   f.arena.drop_and_wait();
   CHECK(f.freed == 2);
   CHECK(!f.arena.freeing());
-  CHECK(!f.arena.want("a", kBytes).filled);
+  CHECK(!f.want("a", kBytes).filled);
 }
 
 TEST_CASE("no arena is made that would leave others too little, and it says why") {
   Fixture f;
   f.available = kBytes + (std::uint64_t{512} << 20) - 1;
-  CHECK(f.arena.want("a", kBytes).fd == -1);
+  CHECK(f.want("a", kBytes).fd == -1);
   CHECK(f.arena.refusal().find("8.0 MiB") != std::string::npos);
   CHECK(f.arena.status().is_null());
   ++f.available;
-  CHECK(f.arena.want("a", kBytes).fd >= 0);
+  CHECK(f.want("a", kBytes).fd >= 0);
   CHECK(f.arena.refusal().empty());
 }
 
 TEST_CASE("an engine is not believed that it filled an arena that it did not seal, or that nobody gave it") {
   Fixture f;
   CHECK_THROWS_AS(f.arena.filled(0), Error);
-  f.arena.want("a", kBytes);
+  f.want("a", kBytes);
   CHECK_THROWS_WITH_AS(f.arena.filled(0), doctest::Contains("did not seal"), Error);
   CHECK(!f.arena.holds_model());
+}
+
+TEST_CASE("a second engine waits for the first to fill it, and fills it where that one gives up") {
+  Fixture f;
+  const int first = 1;
+  const int second = 2;
+  REQUIRE(f.arena.want(&first, "a", kBytes)->fd >= 0);
+  CHECK(!f.arena.want(&second, "a", kBytes));
+  f.arena.filler_ended(&second);  // of something else
+  CHECK(!f.arena.want(&second, "a", kBytes));
+  f.arena.filler_ended(&first);
+  const auto grant = f.arena.want(&second, "a", kBytes);
+  REQUIRE(grant);
+  CHECK(!grant->filled);
+  CHECK(!f.arena.want(&first, "a", kBytes));
+  f.fill(*grant);
+  CHECK(f.arena.want(&first, "a", kBytes)->filled);
+  CHECK(f.arena.want(&second, "a", kBytes)->filled);
+  CHECK(!f.arena.is_another("a"));
+  CHECK(f.arena.is_another("b"));
 }

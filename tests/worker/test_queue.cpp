@@ -17,7 +17,7 @@ std::shared_ptr<Job> job(std::uint64_t number, bool interactive = true, const ch
 }
 
 std::uint64_t pop(Queue& queue, const char* loaded = "", Duration now = Duration(0)) {
-  const auto next = queue.pop(loaded, now, [](const Job&) { return true; });
+  const auto next = queue.pop(loaded, now, [](const Job&) { return Queue::Fit::now; });
   return next ? next->number : 0;
 }
 
@@ -67,10 +67,22 @@ TEST_CASE("a job that may not run now is left, and keeps its place") {
   Queue queue;
   queue.push(job(1, true, "b"));
   queue.push(job(2, true, "a"));
-  const auto only_a = [](const Job& waiting) { return waiting.model == "a"; };
+  const auto only_a = [](const Job& waiting) { return waiting.model == "a" ? Queue::Fit::now : Queue::Fit::no; };
   CHECK(queue.pop("", Duration(0), only_a)->number == 2);
   CHECK(queue.pop("", Duration(0), only_a) == nullptr);
   CHECK(pop(queue) == 1);
+}
+
+TEST_CASE(
+    "where devices are busy with one model, a job for another is passed over for a while, and then all wait for it") {
+  Queue queue;
+  queue.push(job(1, true, "b"));
+  for (std::uint64_t i = 0; i < 9; ++i) queue.push(job(10 + i, true, "a"));
+  const auto busy = [](const Job& waiting) { return waiting.model == "a" ? Queue::Fit::now : Queue::Fit::soon; };
+  for (std::uint64_t i = 0; i < 8; ++i) CHECK(queue.pop("a", Duration(0), busy)->number == 10 + i);
+  CHECK(queue.pop("a", Duration(0), busy) == nullptr);
+  CHECK(pop(queue, "a") == 1);
+  CHECK(pop(queue, "a") == 18);
 }
 
 TEST_CASE("a retried job is next, even one of a batch") {

@@ -1,0 +1,47 @@
+// Which engine gets the host arena, and which one waits for it.
+#include <algorithm>
+#include <utility>
+
+#include "worker/worker.hpp"
+
+namespace step1x::worker {
+
+void Worker::want_arena(Slot& slot, const std::string& key, std::uint64_t bytes) {
+  if (arena_.is_another(key)) {
+    const auto others = [&](const auto& test) {
+      return std::any_of(slots_.begin(), slots_.end(),
+                         [&](const auto& other) { return other.get() != &slot && test(*other); });
+    };
+    // The same model in another type: on the CPU and on a GPU.
+    if (others([](const Slot& other) { return other.job() != nullptr; })) {
+      arena_.refuse("another device computes with the weights in another type");
+      return slot.give_arena({});
+    }
+    // They have the old one mapped, which would keep its memory.
+    for (const auto& other : slots_) {
+      if (other.get() != &slot) other->end();
+    }
+  }
+  const std::optional<HostArena::Grant> grant = arena_.want(&slot, key, bytes);
+  if (!grant) return waiting_.push_back({&slot, key, bytes});
+  // What was there before makes room for another model.
+  if (!grant->filled && std::exchange(location_, Location::unloaded) != Location::unloaded) ++statistics_.full_releases;
+  slot.give_arena(*grant);
+}
+
+void Worker::filler_ended(const Slot& slot) {
+  stop_waiting(slot);
+  arena_.filler_ended(&slot);
+  serve_waiting();
+}
+
+void Worker::serve_waiting() {
+  for (const Waiting& each : std::exchange(waiting_, {})) want_arena(*each.slot, each.key, each.bytes);
+}
+
+// True when it was.
+bool Worker::stop_waiting(const Slot& slot) {
+  return std::erase_if(waiting_, [&](const Waiting& each) { return each.slot == &slot; }) > 0;
+}
+
+}  // namespace step1x::worker
