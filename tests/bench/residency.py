@@ -78,13 +78,11 @@ class Worker:
         harness.eventually(lambda: self.status()["devices"][0]["pid"] is None, what="the engine's end")
 
 
-class Latency:
-    """Asks for the status all the time, and remembers the longest answers."""
-
-    def __init__(self, worker):
-        self.worker, self.times, self.stop = worker, [], threading.Event()
+class Beside:
+    """A thread that watches while something else is done."""
 
     def __enter__(self):
+        self.stop = threading.Event()
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
         return self
@@ -92,6 +90,13 @@ class Latency:
     def __exit__(self, *_):
         self.stop.set()
         self.thread.join()
+
+
+class Latency(Beside):
+    """Asks for the status all the time, and remembers how long the answers took."""
+
+    def __init__(self, worker):
+        self.worker, self.times = worker, []
 
     def run(self):
         with self.worker.connect() as connection:
@@ -113,20 +118,15 @@ def meminfo(key):
         return next(int(line.split()[1]) for line in file if line.startswith(key + ":")) * 1024
 
 
-class MemoryTaken:
+class MemoryTaken(Beside):
     """By all processes together, at most; files in the page cache do not count."""
 
-    def __enter__(self):
+    def __init__(self):
         self.before = self.least = meminfo("MemAvailable")
-        self.stop = threading.Event()
-        self.thread = threading.Thread(target=self.run)
-        self.thread.start()
-        return self
 
-    def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join()
-        self.most = self.before - self.least
+    @property
+    def most(self):
+        return self.before - self.least
 
     def run(self):
         while not self.stop.wait(0.005):

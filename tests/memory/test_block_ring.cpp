@@ -10,11 +10,13 @@
 
 #include "base/error.hpp"
 #include "memory/block_ring.hpp"
+#include "support/delays.hpp"
 // clang-format off: after libtorch
 #include "support/doctest_with_torch.hpp"
 // clang-format on
 
 using namespace step1x;
+using step1x::test::delays;
 
 namespace {
 
@@ -34,14 +36,6 @@ bool is_block(const BlockRing& ring, std::size_t block, const Model& model) {
   const at::Tensor memory = ring.memory(block);
   return memory.numel() == static_cast<std::int64_t>(model.bytes[block].size()) &&
          std::memcmp(memory.const_data_ptr(), model.bytes[block].data(), model.bytes[block].size()) == 0;
-}
-
-// Sleeps a little, now and then, wherever it is called from.
-BlockRing::Point delays(unsigned seed) {
-  return [seed](const char* where) {
-    thread_local std::minstd_rand random(seed + static_cast<unsigned>(where[0]) * 31 + static_cast<unsigned>(where[1]));
-    if (random() % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 300));
-  };
 }
 
 }  // namespace

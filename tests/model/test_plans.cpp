@@ -4,19 +4,19 @@
 #include <c10/core/InferenceMode.h>
 
 #include <array>
-#include <chrono>
-#include <random>
-#include <thread>
+#include <cstdlib>
 
 #include "base/error.hpp"
 #include "model/activation_size.hpp"
 #include "model/device_part.hpp"
 #include "model/pipeline.hpp"
+#include "support/delays.hpp"
 // clang-format off: after libtorch
 #include "support/doctest_with_torch.hpp"
 // clang-format on
 
 using namespace step1x;
+using step1x::test::delays;
 
 namespace {
 
@@ -87,13 +87,6 @@ Plan planned(const HostModel& model, PlanKind kind, std::uint64_t free = kAmple)
 // Nothing but what moves: two slots for each run.
 Plan tightest(const HostModel& model) {
   return planned(model, PlanKind::stream, 0);
-}
-
-BlockRing::Point delays(unsigned seed) {
-  return [seed](const char* where) {
-    thread_local std::minstd_rand random(seed + static_cast<unsigned>(where[0]) * 31 + static_cast<unsigned>(where[1]));
-    if (random() % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 500));
-  };
 }
 
 }  // namespace
