@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <span>
+#include <vector>
 
 #include "base/error.hpp"
 #include "base/size.hpp"
@@ -40,21 +42,25 @@ at::Device gpu(int index, const std::string& name) {
 
 // SIZE[,taken=SIZE][,busy=SIZE:FILE]
 DeviceMemory simulated(const std::string& text) {
+  const auto size = [](std::string_view part) { return parse_size(part, "--device sim"); };
+  std::vector<std::string_view> parts;
+  for (std::size_t at = 0; at <= text.size(); at += parts.back().size() + 1) {
+    parts.push_back(std::string_view(text).substr(at, text.find(',', at) - at));
+  }
   DeviceMemory::Simulation simulation;
-  std::size_t part = 0;
-  for (std::string_view rest = text; part == 0 || !rest.empty(); ++part) {
-    const std::string_view item = rest.substr(0, rest.find(','));
-    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
-    const std::string_view key = part == 0 ? "" : item.substr(0, item.find('=') + 1);
-    std::string_view value = item.substr(key.size());
-    if (key == "busy=" && value.find(':') != std::string_view::npos) {
-      simulation.busy_file = value.substr(value.find(':') + 1);
-      value = value.substr(0, value.find(':'));
+  simulation.bytes = size(parts.front());
+  for (const std::string_view part : std::span(parts).subspan(1)) {
+    const std::string_view value = part.substr(std::min(part.size(), part.find('=') + 1));
+    const std::string_view amount = value.substr(0, value.find(':'));
+    if (part.starts_with("taken=")) {
+      simulation.taken = size(value);
+    } else if (part.starts_with("busy=") && amount.size() < value.size()) {
+      simulation.busy = size(amount);
+      simulation.busy_file = value.substr(amount.size() + 1);
+    } else {
+      throw Error::format(ErrorCode::usage, "--device sim:{}: '{}' is neither taken=SIZE nor busy=SIZE:FILE", text,
+                          part);
     }
-    const std::uint64_t size = parse_size(value, "--device sim");
-    if (key.empty() && part == 0) simulation.bytes = size;
-    if (key == "taken=") simulation.taken = size;
-    if (key == "busy=") simulation.busy = size;
   }
   return DeviceMemory::simulate(std::move(simulation));
 }

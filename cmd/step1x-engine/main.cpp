@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/duration.hpp"
 #include "base/error.hpp"
 #include "base/process.hpp"
 #include "base/version.hpp"
@@ -82,7 +83,7 @@ Job read_job(const ipc::Message& message) {
   job.plan = fields.text("plan", "auto");
   job.min_free_vram = fields.integer_or("min_free_vram", 0, kMaxBytes, 0);
   if (message.body.contains("wait_gpu"))
-    job.wait_gpu = std::chrono::milliseconds(fields.integer("wait_gpu", 0, kMaxBytes));
+    job.wait_gpu = std::chrono::milliseconds(fields.integer("wait_gpu", 0, kLongestDuration.count()));
   if (message.body.contains("max_vram")) job.max_vram = fields.integer("max_vram", -kMaxBytes, kMaxBytes);
   if (message.fd) job.picture.emplace(message.fd.get(), job.width, job.height);
   return job;

@@ -159,7 +159,7 @@ void ResidentModel::wait_for_memory(const Job& job, const Wishes& wishes, Progre
 }
 
 void ResidentModel::load(const Job& job, Progress& progress, std::optional<PlanKind> instead) {
-  *check_ = [&progress] { progress.check(); };
+  *check_ = [&progress](const Placement::Block&) { progress.check(); };
   if (memory_.separate()) {
     Wishes wishes{job.plan, job.max_vram, job.picture ? job.size : std::max(job.width, job.height), job.steps,
                   job.vae_tiling};
@@ -175,42 +175,49 @@ void ResidentModel::load(const Job& job, Progress& progress, std::optional<PlanK
   } else if (pipeline_) {
     return;
   }
-  std::int64_t total = 0;
-  for (const Part& part : parts_) total += static_cast<std::int64_t>(part.placement.tensor_bytes());
-  Loading loading(progress, total);
-  place(loading, progress);
+  place(progress);
 }
 
-void ResidentModel::place(Loading& loading, Progress& progress) {
+HostPart ResidentModel::host_part(const Part& part, const std::shared_ptr<const ArenaMapping>& arena) {
+  return {&part.placement, arena->bytes().subspan(part.offset, part.placement.bytes()), arena,
+          part.checkpoint->path().string()};
+}
+
+void ResidentModel::place(Progress& progress) {
   const bool whole = !plan_ || plan_->kind == PlanKind::resident;
   // First, so that a model that does not fit is known before a byte of it is read.
   std::vector<at::Tensor> device(parts_.size());
   for (std::size_t i = 0; memory_.separate() && i < parts_.size(); ++i) {
     if (whole || i == kVae) device[i] = memory_.allocate(parts_[i].placement.bytes());
   }
-  bool on_device = !memory_.separate();
+  ArenaGrant grant;
   if (!arena_ && !refused_) {
-    ArenaGrant grant = progress.arena(key(), static_cast<std::int64_t>(bytes_));
+    grant = progress.arena(key(), static_cast<std::int64_t>(bytes_));
     // Waiting for it may have taken long, and a cancelled job is answered with none.
     progress.check();
     refused_ = !grant.fd;
-    if (grant.fd && grant.filled) {
+    if (grant.fd && grant.filled)
       arena_ = std::make_shared<const ArenaMapping>(grant.fd.get(), bytes_, ArenaMapping::Access::read);
-    } else if (grant.fd) {
-      fill_arena(std::move(grant.fd), device, loading, progress);
-      on_device = true;
-    }
   }
-  if (!arena_ && !whole) {
+  if (!arena_ && !grant.fd && !whole) {
     throw Error::format(ErrorCode::out_of_memory,
                         "the device has too little memory for the whole model ({}), and the machine too little to "
                         "keep it where its parts could come from",
                         plan_->reason);
   }
-  if (!arena_) {
-    fill_device(device, loading);
-  } else if (!on_device) {
+  std::int64_t total = 0;
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    if (!arena_) total += static_cast<std::int64_t>(parts_[i].placement.tensor_bytes());
+    if (!arena_ || !device[i].defined()) continue;
+    for (const Placement::Block& block : parts_[i].placement.blocks()) total += static_cast<std::int64_t>(block.bytes);
+  }
+  Loading loading(progress, total);
+  if (arena_) {
     copy_arena(device, loading);
+  } else if (grant.fd) {
+    fill_arena(std::move(grant.fd), device, loading, progress);
+  } else {
+    fill_device(device, loading);
   }
   pipeline_ = std::make_unique<const Pipeline>(files_, whole ? whole_source(device) : source_in_turns(device[kVae]),
                                                PipelineOptions{memory_.device(), dtype_});
@@ -232,9 +239,8 @@ WeightsSource ResidentModel::source_in_turns(const at::Tensor& vae) const {
   // Copies of all that it needs: the source may be called as long as the pipeline lives.
   return [vae, parts = parts_, arena = arena_, memory = memory_, plan = *plan_, check = check_](ModelPart which) {
     const Part& part = parts.at(static_cast<std::size_t>(which));
-    const std::string origin = part.checkpoint->path().string();
-    if (which == ModelPart::vae) return part.placement.weights(vae, origin);
-    const HostPart host{&part.placement, arena->bytes().subspan(part.offset, part.placement.bytes()), arena, origin};
+    const HostPart host = host_part(part, arena);
+    if (which == ModelPart::vae) return part.placement.weights(vae, host.origin);
     memory.trim();
     if (plan.kind == PlanKind::staged) return place_whole(host, memory, *check);
     const auto& runs = which == ModelPart::text_encoder ? plan.text_encoder : plan.transformer;
@@ -269,13 +275,10 @@ void ResidentModel::fill_arena(UniqueFd fd, std::vector<at::Tensor>& device, Loa
 }
 
 void ResidentModel::copy_arena(std::vector<at::Tensor>& device, Loading& loading) const {
-  DeviceCopy copies(memory_.device());
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     if (!device[i].defined()) continue;
-    for (const Placement::Block& block : parts_[i].placement.blocks()) {
-      copies.copy(arena_->bytes().subspan(parts_[i].offset + block.offset, block.bytes), narrow(device[i], block));
-      loading.add(static_cast<std::int64_t>(block.bytes));
-    }
+    copy_whole(host_part(parts_[i], arena_), device[i],
+               [&](const Placement::Block& block) { loading.add(static_cast<std::int64_t>(block.bytes)); });
   }
 }
 

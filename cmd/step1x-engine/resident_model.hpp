@@ -29,7 +29,7 @@ class ResidentModel {
   // The job names this model and device, and its files are those that were opened.
   bool serves(const Job& job) const;
   // Ready for the job, by the plan that its size and wishes call for, or by `instead`. Nothing happens when it is.
-  // `progress` must live until the next call, for the pipeline brings parts to the device as it needs them.
+  // `progress` must live as long as pipeline() is used, for that brings parts to the device as it needs them.
   void load(const Job& job, Progress& progress, std::optional<PlanKind> instead = {});
   // From the device; the arena stays. A device without memory of its own has nothing to drop.
   void offload();
@@ -62,7 +62,8 @@ class ResidentModel {
   std::string key() const;
   void wait_for_memory(const Job& job, const Wishes& wishes, Progress& progress) const;
   Plan choose(const Wishes& wishes, std::optional<PlanKind> instead) const;
-  void place(Loading& loading, Progress& progress);
+  static HostPart host_part(const Part& part, const std::shared_ptr<const ArenaMapping>& arena);
+  void place(Progress& progress);
   void fill_arena(UniqueFd fd, std::vector<at::Tensor>& device, Loading& loading, Progress& progress);
   void copy_arena(std::vector<at::Tensor>& device, Loading& loading) const;
   void fill_device(std::vector<at::Tensor>& device, Loading& loading) const;
@@ -84,7 +85,7 @@ class ResidentModel {
   Wishes planned_for_;
   std::optional<Plan> plan_;
   // Of the job that is running; shared with the pipeline.
-  std::shared_ptr<BlockCheck> check_ = std::make_shared<BlockCheck>();
+  std::shared_ptr<Placement::BlockHook> check_ = std::make_shared<Placement::BlockHook>();
   std::unique_ptr<const Pipeline> pipeline_;
 };
 

@@ -16,7 +16,6 @@ namespace step1x::cli {
 namespace {
 
 constexpr std::size_t kMaxPrompt = 65'536;
-constexpr Duration kLongestWait = std::chrono::hours(24 * 366);
 
 // -1 is a seed that nobody can give, so it can mean "any": other tools have it that way.
 std::int64_t choose_seed(const std::optional<std::int64_t>& given) {
@@ -176,7 +175,7 @@ ipc::Json job_members(const config::Loaded& loaded, const JobFlags& flags, const
   if (flags.min_free_vram) members["min_free_vram"] = parse_size(*flags.min_free_vram, "--min-free-vram");
   if (flags.wait_gpu) {
     const Duration wait = parse_duration(*flags.wait_gpu, "--wait-gpu");
-    members["wait_gpu"] = wait < Duration::zero() ? kLongestWait.count() : std::min(wait, kLongestWait).count();
+    members["wait_gpu"] = (wait < Duration::zero() ? kLongestDuration : wait).count();
   }
   if (settings.plan != "auto") members["plan"] = settings.plan;
   if (!settings.max_vram.empty()) members["max_vram"] = parse_signed_size(settings.max_vram, "--max-vram");

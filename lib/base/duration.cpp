@@ -15,9 +15,6 @@ struct Unit {
 };
 constexpr std::array kUnits{Unit{"ms", 1}, Unit{"s", 1e3}, Unit{"m", 60e3}, Unit{"h", 3600e3}, Unit{"d", 86400e3}};
 
-// Ten years: any longer is a slip of the hand, and far from overflowing a millisecond count.
-constexpr double kLongest = 10 * 365.25 * 86400e3;
-
 }  // namespace
 
 Duration parse_duration(std::string_view text, std::string_view what) {
@@ -37,7 +34,7 @@ Duration parse_duration(std::string_view text, std::string_view what) {
   }
   if (scale == 0) throw bad();
   if (number < 0) return kNever;
-  if (number * scale > kLongest) throw bad();
+  if (number * scale > static_cast<double>(kLongestDuration.count())) throw bad();
   return Duration(std::llround(number * scale));
 }
 

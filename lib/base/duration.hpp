@@ -10,6 +10,8 @@ namespace step1x {
 
 using Duration = std::chrono::milliseconds;
 inline constexpr Duration kNever{-1};
+// Ten years: any longer is a slip of the hand, and this is far from overflowing a count of nanoseconds.
+inline constexpr Duration kLongestDuration = std::chrono::hours(87'660);
 
 // Throws Error(usage) that names `what` (a flag or key) and the text.
 Duration parse_duration(std::string_view text, std::string_view what);

@@ -5,18 +5,13 @@
 
 #include <algorithm>
 
+#include "memory/alignment.hpp"
+
 namespace step1x {
-
-namespace {
-
-// Slots begin where any vector instruction may load.
-constexpr std::uint64_t kAlignment = 256;
-
-}  // namespace
 
 std::uint64_t BlockRing::slot_bytes(std::span<const std::span<const std::byte>> blocks) {
   const std::size_t most = std::ranges::max_element(blocks, {}, &std::span<const std::byte>::size)->size();
-  return (most + kAlignment - 1) / kAlignment * kAlignment;
+  return align_up(most, kTensorAlignment);
 }
 
 BlockRing::BlockRing(const DeviceMemory& memory, std::vector<std::span<const std::byte>> blocks, std::size_t slots,

@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 
+#include "memory/alignment.hpp"
 #include "memory/device_copy.hpp"
 
 namespace step1x {
@@ -27,8 +28,7 @@ at::Tensor narrow(const at::Tensor& bytes, std::uint64_t offset, std::uint64_t c
 }
 
 std::uint64_t aligned(std::uint64_t bytes) {
-  constexpr std::uint64_t kAlignment = 256;
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return align_up(bytes, kTensorAlignment);
 }
 
 }  // namespace
@@ -56,18 +56,22 @@ PartSize part_size(const Placement& placement) {
   return size;
 }
 
-Weights place_whole(const HostPart& part, const DeviceMemory& memory, const BlockCheck& check) {
-  const at::Tensor bytes = memory.allocate(part.placement->bytes());
+void copy_whole(const HostPart& part, const at::Tensor& memory, const Placement::BlockHook& copied) {
   DeviceCopy copies(memory.device());
   for (const Placement::Block& block : part.placement->blocks()) {
-    if (check) check();
-    copies.copy(bytes_of(part, block), narrow(bytes, block.offset, block.bytes));
+    copies.copy(bytes_of(part, block), narrow(memory, block.offset, block.bytes));
+    if (copied) copied(block);
   }
+}
+
+Weights place_whole(const HostPart& part, const DeviceMemory& memory, const Placement::BlockHook& copied) {
+  const at::Tensor bytes = memory.allocate(part.placement->bytes());
+  copy_whole(part, bytes, copied);
   return part.placement->weights(bytes, part.origin);
 }
 
 Weights place_streamed(const HostPart& part, const std::vector<RunPlan>& plans, const DeviceMemory& memory,
-                       const BlockCheck& check, const BlockRing::Point& point) {
+                       const Placement::BlockHook& copied, const BlockRing::Point& point) {
   const std::vector<Placement::Block>& blocks = part.placement->blocks();
   const BlockRuns runs = block_runs(*part.placement);
   std::vector<bool> moves(blocks.size(), false);
@@ -83,9 +87,9 @@ Weights place_streamed(const HostPart& part, const std::vector<RunPlan>& plans, 
   std::uint64_t offset = 0;
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     if (moves[i]) continue;
-    if (check) check();
     places[i].memory = narrow(fixed, offset, blocks[i].bytes);
     copies.copy(bytes_of(part, blocks[i]), places[i].memory);
+    if (copied) copied(blocks[i]);
     offset += aligned(blocks[i].bytes);
   }
   for (std::size_t i = 0; i < runs.size(); ++i) {

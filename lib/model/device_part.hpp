@@ -1,7 +1,7 @@
 // One part of a model brought from the host arena to a device: whole, or with blocks that take turns. The tensors keep
 // their memory; when the last of them is gone, so is the memory.
 //
-// Errors: Error(out_of_memory) and what `check` throws. Main thread of an engine only.
+// Errors: Error(out_of_memory) and what `copied`, called after each block, throws. Main thread of an engine only.
 #pragma once
 
 #include <cstddef>
@@ -32,14 +32,12 @@ struct HostPart {
   std::string origin;                 // for messages
 };
 
-// Called before each block is copied; throws to stop.
-using BlockCheck = std::function<void()>;
-
-// Everything at once.
-Weights place_whole(const HostPart& part, const DeviceMemory& memory, const BlockCheck& check = {});
+// Everything at once, to memory that is there (as long as the placement, on whatever device), or to memory of its own.
+void copy_whole(const HostPart& part, const at::Tensor& memory, const Placement::BlockHook& copied = {});
+Weights place_whole(const HostPart& part, const DeviceMemory& memory, const Placement::BlockHook& copied = {});
 
 // `plans` has one for each of block_runs(). `point` goes to the rings.
 Weights place_streamed(const HostPart& part, const std::vector<RunPlan>& plans, const DeviceMemory& memory,
-                       const BlockCheck& check = {}, const BlockRing::Point& point = {});
+                       const Placement::BlockHook& copied = {}, const BlockRing::Point& point = {});
 
 }  // namespace step1x

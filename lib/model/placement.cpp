@@ -11,6 +11,7 @@
 #include <span>
 #include <thread>
 
+#include "memory/alignment.hpp"
 #include "memory/arena.hpp"
 #include "model/stored_type.hpp"
 
@@ -18,16 +19,10 @@ namespace step1x {
 
 namespace {
 
-// What the vector instructions of any device load at once, and more.
-constexpr std::uint64_t kTensorAlignment = 256;
 // Of a file at a time: large enough for full speed, small enough for all threads to end together.
 constexpr std::uint64_t kChunk = std::uint64_t{8} << 20;
 // Below libtorch's grain, at which it would start threads of its own within each of ours.
 constexpr std::int64_t kConverted = 32'000;
-
-std::uint64_t up(std::uint64_t value, std::uint64_t step) {
-  return (value + step - 1) / step * step;
-}
 
 // "double_blocks.3" of "double_blocks.3.img_attn.qkv.weight"; empty where there is no number.
 std::string_view block_name(std::string_view tensor) {
@@ -80,17 +75,17 @@ Placement::Placement(const LoadTable& table, at::ScalarType type) : table_(&tabl
     block.name = name;
     std::vector<std::uint64_t> within;
     for (; i < table.size() && block_name(table[i].name) == name; ++i) {
-      within.push_back(up(block.bytes, kTensorAlignment));
+      within.push_back(align_up(block.bytes, kTensorAlignment));
       block.bytes = within.back() + plan_bytes(table[i], type);
       tensor_bytes_ += plan_bytes(table[i], type);
     }
     block.tensors = within.size();
-    block.offset = up(bytes_, block.bytes >= kHugePage ? kHugePage : kTensorAlignment);
+    block.offset = align_up(bytes_, block.bytes >= kHugePage ? kHugePage : kTensorAlignment);
     for (const std::uint64_t offset : within) offsets_.push_back(block.offset + offset);
     bytes_ = block.offset + block.bytes;
     blocks_.push_back(block);
   }
-  bytes_ = up(bytes_, kHugePage);
+  bytes_ = align_up(bytes_, kHugePage);
 }
 
 std::vector<Placement::Chunk> Placement::chunks(const Checkpoint& checkpoint, std::size_t first,

@@ -45,7 +45,7 @@ std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number) {
     throw Error::format(ErrorCode::usage, "plan: {} is none of auto, resident, staged, stream", ipc::shown(plan));
   fields.integer_or("max_vram", -kMaxBytes, kMaxBytes, 0);
   fields.integer_or("min_free_vram", 0, kMaxBytes, 0);
-  fields.integer_or("wait_gpu", 0, kMaxId, 0);
+  fields.integer_or("wait_gpu", 0, kLongestDuration.count(), 0);
   const std::string priority = fields.text("priority", "interactive");
   if (priority != "interactive" && priority != "batch") {
     throw Error::format(ErrorCode::usage, "priority: {} is neither interactive nor batch", ipc::shown(priority));

@@ -8,8 +8,6 @@
 namespace step1x::worker {
 namespace {
 
-constexpr std::int64_t kLongest = 10LL * 366 * 86400 * 1000;
-
 std::optional<Next> after(Transition transition, Duration timeout, Duration elapsed) {
   if (timeout < Duration::zero()) return std::nullopt;
   return Next{transition, std::max(Duration::zero(), timeout - elapsed)};
@@ -21,7 +19,7 @@ void Timers::read(const ipc::Json& object) {
   if (!object.is_object()) throw Error(ErrorCode::usage, "timers: not an object");
   const ipc::Fields fields(object);
   const auto take = [&](const char* key, Duration& value) {
-    value = Duration(fields.integer_or(key, -1, kLongest, value.count()));
+    value = Duration(fields.integer_or(key, -1, kLongestDuration.count(), value.count()));
   };
   take("offload_delay", offload_delay);
   take("idle_timeout", idle_timeout);

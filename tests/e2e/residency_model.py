@@ -201,7 +201,7 @@ class OutOfMemory(Case):
         self.assertEqual(self.status()["queue"]["engine_deaths"], 0)
 
     def test_a_device_that_is_none_is_refused(self):
-        for device in ("sim:", "sim:x", "sim:-1", "gpu", "cuda:x"):
+        for device in ("sim:", "sim:x", "sim:-1", "sim:1g,", "sim:1g,foo=1", "sim:1g,busy=1m", "gpu", "cuda:x"):
             done, _ = self.edit(device, check=2)
             self.assertIn("device", json.loads(done.stdout)["error"]["message"])
 

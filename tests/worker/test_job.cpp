@@ -51,6 +51,12 @@ TEST_CASE("every member that is missing, of a wrong type or out of range is refu
       {"id", -1},
       {"priority", "high"},
       {"device", 5},
+      {"plan", "fast"},
+      {"max_vram", "20G"},
+      {"max_vram", 1e300},
+      {"min_free_vram", -1},
+      // More nanoseconds than there is room for.
+      {"wait_gpu", 1LL << 50},
   };
   for (const auto& [member, value] : wrong) {
     CAPTURE(member);
