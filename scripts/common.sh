@@ -62,8 +62,11 @@ use_ccache() {
   export CCACHE_BASEDIR="${CCACHE_BASEDIR:-$root}"
 }
 
-# build PRESET: configure and build one preset of CMakePresets.json, with the libtorch that the environment names now.
+# configure PRESET: one of CMakePresets.json, with the libtorch that the environment names now.
+configure() { cmake --preset "$1" ${STEP1X_TORCH_DIR:+"-DSTEP1X_TORCH_DIR=$STEP1X_TORCH_DIR"}; }
+
+# build PRESET [BUILD_PRESET]: configures too.
 build() {
-  cmake --preset "$1" ${STEP1X_TORCH_DIR:+"-DSTEP1X_TORCH_DIR=$STEP1X_TORCH_DIR"}
-  cmake --build --preset "$1" --parallel "$jobs"
+  configure "$1"
+  cmake --build --preset "${2:-$1}" --parallel "$jobs"
 }
