@@ -14,6 +14,7 @@
 #include "base/version.hpp"
 #include "fake_runner.hpp"
 #include "ipc/fields.hpp"
+#include "ipc/gpu_lock.hpp"
 #include "life_line.hpp"
 #include "model_module.hpp"
 
@@ -27,6 +28,8 @@ using ipc::Json;
 namespace {
 
 constexpr int kSoftwareFault = 70;  // EX_SOFTWARE
+// An edit of another worker's takes minutes at most; one that holds the GPU for longer may well hold it for hours.
+constexpr std::chrono::minutes kGpuPatience{2};
 constexpr std::int64_t kMaxBytes = std::int64_t{1} << 62;
 
 class Reporter : public engine::Progress {
@@ -45,6 +48,7 @@ class Reporter : public engine::Progress {
                 {"reserved_bytes", report.reserved_bytes},
                 {"location", report.location},
                 {"device", report.device},
+                {"uuid", report.uuid},
                 {"plan", report.plan}});
   }
   engine::ArenaGrant arena(const std::string& key, std::int64_t bytes) override {
@@ -54,6 +58,9 @@ class Reporter : public engine::Progress {
   }
   void arena_filled(std::int64_t huge_bytes) override {
     line_.send({{"event", "arena_filled"}, {"id", job_}, {"huge_bytes", huge_bytes}});
+  }
+  std::optional<ipc::Lock> lock_gpu(const std::string& uuid) override {
+    return ipc::lock_gpu(uuid, kGpuPatience, [this] { check(); });
   }
   void check() override {
     if (line_.cancelled(job_)) throw Error(ErrorCode::cancelled, "cancelled");

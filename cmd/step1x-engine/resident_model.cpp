@@ -10,7 +10,8 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "base/size.hpp"
-#include "devices.hpp"
+#include "memory/available.hpp"
+#include "memory/gpus.hpp"
 #include "model/activation_size.hpp"
 #include "model_precision.hpp"
 
@@ -79,10 +80,11 @@ class ResidentModel::Loading {
   std::int64_t done_ = 0;
 };
 
-ResidentModel::ResidentModel(const Job& job)
+ResidentModel::ResidentModel(const Job& job, Device device)
     : model_(job.model),
       device_(job.device),
-      memory_(find_device(job.device)),
+      uuid_(std::move(device.uuid)),
+      memory_(std::move(device.memory)),
       files_(std::make_shared<const ModelFiles>(open_model(find_layout(job.model)))),
       watched_(all_files(*files_)),
       stamp_(stamp_of(watched_)),
@@ -97,7 +99,8 @@ ResidentModel::ResidentModel(const Job& job)
 }
 
 bool ResidentModel::serves(const Job& job) const {
-  return job.model == model_ && job.device == device_ && !stamp_.empty() && stamp_of(watched_) == stamp_;
+  if (job.model != model_ || job.device != device_ || stamp_.empty() || stamp_of(watched_) != stamp_) return false;
+  return pipeline_ || !leaves_choice(device_) || find_device(device_).uuid == uuid_;
 }
 
 std::string ResidentModel::key() const {
@@ -113,6 +116,7 @@ MemoryReport ResidentModel::report() const {
                       counters.reserved_bytes,
                       pipeline_ || arena_ ? "CPU" : "Unloaded",
                       memory_.simulated() ? device_ : memory_.device().str(),
+                      uuid_,
                       {}};
   if (!pipeline_ || !memory_.separate()) return report;
   report.location = "GPU";
@@ -160,22 +164,27 @@ void ResidentModel::wait_for_memory(const Job& job, const Wishes& wishes, Progre
 
 void ResidentModel::load(const Job& job, Progress& progress, std::optional<PlanKind> instead) {
   *check_ = [&progress](const Placement::Block&) { progress.check(); };
-  if (memory_.separate()) {
-    Wishes wishes{job.plan, job.max_vram, job.picture ? job.size : std::max(job.width, job.height), job.steps,
-                  job.vae_tiling};
-    if (pipeline_ && wishes == planned_for_) return;
-    wait_for_memory(job, wishes, progress);
-    Plan plan = choose(wishes, instead);
-    planned_for_ = std::move(wishes);
-    const bool as_before = pipeline_ && plan.kind == plan_->kind && plan.text_encoder == plan_->text_encoder &&
-                           plan.transformer == plan_->transformer;
-    plan_ = std::move(plan);
-    if (as_before) return;
-    offload();
-  } else if (pipeline_) {
+  if (!memory_.separate()) {
+    if (!pipeline_) place(progress);
     return;
   }
-  place(progress);
+  Wishes wishes{job.plan, job.max_vram, job.picture ? job.size : std::max(job.width, job.height), job.steps,
+                job.vae_tiling};
+  if (pipeline_ && wishes == planned_for_) return;
+  // Given back where this fails. Before anything is measured: the other one's model would be counted.
+  std::optional<ipc::Lock> lock = std::exchange(gpu_lock_, std::nullopt);
+  if (!lock && !uuid_.empty()) lock = progress.lock_gpu(uuid_);
+  wait_for_memory(job, wishes, progress);
+  Plan plan = choose(wishes, instead);
+  planned_for_ = std::move(wishes);
+  const bool as_before = pipeline_ && plan.kind == plan_->kind && plan.text_encoder == plan_->text_encoder &&
+                         plan.transformer == plan_->transformer;
+  plan_ = std::move(plan);
+  if (!as_before) {
+    offload();
+    place(progress);
+  }
+  gpu_lock_ = std::move(lock);
 }
 
 HostPart ResidentModel::host_part(const Part& part, const std::shared_ptr<const ArenaMapping>& arena) {
@@ -248,9 +257,18 @@ WeightsSource ResidentModel::source_in_turns(const at::Tensor& vae) const {
   };
 }
 
+// A second copy of the files, in the page cache, makes the next load fast if there is room for it, and pushes out what
+// others have there if there is none. What reads them now has room for the model itself.
+Placement::Cache ResidentModel::cache() const {
+  std::uint64_t files = 0;
+  for (const Part& part : parts_) files += part.placement.tensor_bytes();
+  return available_memory() < bytes_ + files ? Placement::Cache::bypass : Placement::Cache::use;
+}
+
 // The checkpoint's files to the arena, and each block on to the device.
 void ResidentModel::fill_arena(UniqueFd fd, std::vector<at::Tensor>& device, Loading& loading, Progress& progress) {
   std::uint64_t huge = 0;
+  const Placement::Cache cached = cache();
   DeviceCopy copies(memory_.device());
   {
     ArenaMapping mapping(fd.get(), bytes_, ArenaMapping::Access::fill);
@@ -266,7 +284,7 @@ void ResidentModel::fill_arena(UniqueFd fd, std::vector<at::Tensor>& device, Loa
         if (device[i].defined()) copies.copy({start + block.offset, block.bytes}, narrow(device[i], block));
       };
       hooks.loaded = [&](std::int64_t bytes) { loading.add(bytes); };
-      placement.fill(*checkpoint, 0, placement.blocks().size(), start, hooks);
+      placement.fill(*checkpoint, 0, placement.blocks().size(), start, hooks, cached);
     }
   }
   seal_arena(fd.get());
@@ -292,13 +310,13 @@ void ResidentModel::fill_device(std::vector<at::Tensor>& device, Loading& loadin
     if (!device[i].defined()) device[i] = memory_.allocate(placement.bytes());
     if (memory_.device().is_cpu()) {
       auto* start = static_cast<std::byte*>(device[i].mutable_data_ptr());
-      placement.fill(*checkpoint, 0, placement.blocks().size(), start, hooks);
+      placement.fill(*checkpoint, 0, placement.blocks().size(), start, hooks, cache());
       continue;
     }
     std::vector<std::byte> staging;
     for (std::size_t block = 0; block < placement.blocks().size(); ++block) {
       staging.resize(placement.blocks()[block].bytes);
-      placement.fill(*checkpoint, block, 1, staging.data(), hooks);
+      placement.fill(*checkpoint, block, 1, staging.data(), hooks, cache());
       copies.copy(staging, narrow(device[i], placement.blocks()[block]));
     }
   }
@@ -308,6 +326,7 @@ void ResidentModel::offload() {
   if (!memory_.separate()) return;
   pipeline_.reset();
   memory_.trim();
+  gpu_lock_.reset();
 }
 
 }  // namespace step1x::engine

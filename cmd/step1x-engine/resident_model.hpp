@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "devices.hpp"
 #include "memory/arena.hpp"
 #include "memory/device_copy.hpp"
 #include "memory/device_memory.hpp"
@@ -24,9 +25,10 @@ namespace step1x::engine {
 class ResidentModel {
  public:
   // Opens and checks its files.
-  explicit ResidentModel(const Job& job);
+  explicit ResidentModel(const Job& job) : ResidentModel(job, find_device(job.device)) {}
 
-  // The job names this model and device, and its files are those that were opened.
+  // The job names this model and device, and its files are those that were opened. Where it leaves the choice of a GPU,
+  // and the model is on none, another one may have more memory free now.
   bool serves(const Job& job) const;
   // Ready for the job, by the plan that its size and wishes call for, or by `instead`. Nothing happens when it is.
   // `progress` must live as long as pipeline() is used, for that brings parts to the device as it needs them.
@@ -42,6 +44,7 @@ class ResidentModel {
   const std::optional<Plan>& plan() const { return plan_; }
 
  private:
+  ResidentModel(const Job& job, Device device);
   // One of the three parts of the model, in the order of ModelPart, which is the arena's.
   struct Part {
     const Checkpoint* checkpoint;
@@ -64,6 +67,7 @@ class ResidentModel {
   Plan choose(const Wishes& wishes, std::optional<PlanKind> instead) const;
   static HostPart host_part(const Part& part, const std::shared_ptr<const ArenaMapping>& arena);
   void place(Progress& progress);
+  Placement::Cache cache() const;
   void fill_arena(UniqueFd fd, std::vector<at::Tensor>& device, Loading& loading, Progress& progress);
   void copy_arena(std::vector<at::Tensor>& device, Loading& loading) const;
   void fill_device(std::vector<at::Tensor>& device, Loading& loading) const;
@@ -72,6 +76,7 @@ class ResidentModel {
 
   std::string model_;
   std::string device_;  // as the job names it
+  std::string uuid_;    // see Device
   DeviceMemory memory_;
   std::shared_ptr<const ModelFiles> files_;
   std::vector<std::filesystem::path> watched_;
@@ -87,6 +92,7 @@ class ResidentModel {
   // Of the job that is running; shared with the pipeline.
   std::shared_ptr<Placement::BlockHook> check_ = std::make_shared<Placement::BlockHook>();
   std::unique_ptr<const Pipeline> pipeline_;
+  std::optional<ipc::Lock> gpu_lock_;  // while anything of the model is there
 };
 
 }  // namespace step1x::engine

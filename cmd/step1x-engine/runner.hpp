@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "ipc/frame.hpp"
+#include "ipc/lock.hpp"
 #include "ipc/picture.hpp"
 
 namespace step1x::engine {
@@ -53,6 +54,7 @@ struct MemoryReport {
   std::int64_t reserved_bytes = 0;
   const char* location = "Unloaded";  // or CPU, GPU
   std::string device;                 // what the job's `auto` or `cuda` came to be; empty: not known yet
+  std::string uuid;                   // of the GPU; empty: none
   ipc::Json plan;                     // null, or as protocol.md section 6 has it
 };
 
@@ -68,6 +70,9 @@ class Progress {
   virtual ArenaGrant arena(const std::string& key, std::int64_t bytes) = 0;
   // It is whole now; `huge_bytes` of it lie in huge pages.
   virtual void arena_filled(std::int64_t huge_bytes) = 0;
+  // Waits until no other worker of this user has its model on that GPU, a while at most; then the log says so, and
+  // there is no lock. Throws Error(cancelled).
+  virtual std::optional<ipc::Lock> lock_gpu(const std::string& uuid) = 0;
   // Throws Error(cancelled) when the job is not wanted any more. To be called at least once per transformer block.
   virtual void check() = 0;
 };

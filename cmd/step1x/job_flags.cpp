@@ -34,12 +34,13 @@ void check_utf8(const std::string& text, const char* what) {
 }
 
 // What the user's environment allows, as it is: never an index into it.
-std::string visible_devices() {
-  for (const char* name : {"CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"}) {
-    const char* value = std::getenv(name);
-    if (value != nullptr && *value != '\0' && std::string_view(value) != "all") return value;
-  }
-  return "";
+void add_visible_devices(ipc::Json& members) {
+  const char* cuda = std::getenv("CUDA_VISIBLE_DEVICES");
+  const char* container = std::getenv("NVIDIA_VISIBLE_DEVICES");
+  // Set to nothing it hides all of them.
+  if (cuda != nullptr) members["visible_devices"] = *cuda == '\0' ? "-1" : cuda;
+  if (container != nullptr && *container != '\0' && std::string_view(container) != "all")
+    members["container_devices"] = container;
 }
 
 // A flag, else what the user has set, else what the model is made for, else the built-in default.
@@ -179,7 +180,7 @@ ipc::Json job_members(const config::Loaded& loaded, const JobFlags& flags, const
   }
   if (settings.plan != "auto") members["plan"] = settings.plan;
   if (!settings.max_vram.empty()) members["max_vram"] = parse_signed_size(settings.max_vram, "--max-vram");
-  if (const std::string visible = visible_devices(); !visible.empty()) members["visible_devices"] = visible;
+  add_visible_devices(members);
   if (const char* torch = std::getenv("STEP1X_TORCH_DIR"); torch != nullptr && *torch != '\0') {
     members["torch_dir"] = std::filesystem::absolute(torch).string();
   }

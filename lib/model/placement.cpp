@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <exception>
+#include <map>
 #include <mutex>
 #include <span>
 #include <thread>
@@ -14,6 +15,7 @@
 #include "memory/alignment.hpp"
 #include "memory/arena.hpp"
 #include "model/stored_type.hpp"
+#include "weights/direct_read.hpp"
 
 namespace step1x {
 
@@ -51,13 +53,19 @@ struct Placement::Chunk {
   std::int64_t elements = 0;
   at::ScalarType stored = at::kByte;
 
-  // `staging` is what elements of another type are read into.
-  void read(std::byte* start, at::ScalarType type, std::vector<std::byte>& staging) const {
+  // `staging` is what elements of another type are read into. `direct`: none, or past the page cache.
+  void read(std::byte* start, at::ScalarType type, std::vector<std::byte>& staging, const DirectReader* direct,
+            DirectReader::Buffer& buffer) const {
     const std::size_t bytes = static_cast<std::size_t>(elements) * c10::elementSize(stored);
+    if (stored != type) staging.resize(bytes);
+    const std::span to_fill = stored == type ? std::span(start + out, bytes) : std::span(staging);
     const std::string what = "tensor " + quote_name(tensor->name);
-    if (stored == type) return read_exactly(file->fd(), file_offset, std::span(start + out, bytes), file->path(), what);
-    staging.resize(bytes);
-    read_exactly(file->fd(), file_offset, staging, file->path(), what);
+    if (direct != nullptr) {
+      direct->read(file_offset, to_fill, buffer, file->path(), what);
+    } else {
+      read_exactly(file->fd(), file_offset, to_fill, file->path(), what);
+    }
+    if (stored == type) return;
     const at::Tensor from = at::from_blob(staging.data(), {elements}, stored);
     const at::Tensor to = at::from_blob(start + out, {elements}, type);
     for (std::int64_t at = 0; at < elements; at += kConverted) {
@@ -119,8 +127,12 @@ std::vector<Placement::Chunk> Placement::chunks(const Checkpoint& checkpoint, st
 }
 
 void Placement::fill(const Checkpoint& checkpoint, std::size_t first, std::size_t count, std::byte* out,
-                     const Hooks& hooks) const {
+                     const Hooks& hooks, Cache cache) const {
   const std::vector<Chunk> work = chunks(checkpoint, first, count);
+  std::map<const SafetensorsFile*, DirectReader> direct;
+  for (const SafetensorsFile& file : checkpoint.files()) {
+    if (cache == Cache::bypass) direct.emplace(&file, file.fd());
+  }
   for (std::size_t block = first; hooks.before && block < first + count; ++block) hooks.before(blocks_[block]);
 
   std::mutex mutex;  // guards the four below
@@ -132,10 +144,12 @@ void Placement::fill(const Checkpoint& checkpoint, std::size_t first, std::size_
   std::atomic<std::size_t> next{0};
   const auto read = [&] {
     std::vector<std::byte> staging;
+    DirectReader::Buffer buffer;
     for (std::size_t i = next++; i < work.size(); i = next++) {
       std::exception_ptr failed;
       try {
-        work[i].read(out, type_, staging);
+        const auto past = direct.find(work[i].file);
+        work[i].read(out, type_, staging, past == direct.end() ? nullptr : &past->second, buffer);
       } catch (...) {
         failed = std::current_exception();
         next = work.size();

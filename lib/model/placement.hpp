@@ -40,10 +40,12 @@ class Placement {
     BlockHook filled;  // the same, as each block is complete
     LoadHook loaded;   // from the calling thread every now and then, with the bytes since the last time
   };
+  // Whether files go through the page cache or past it (weights/direct_read.hpp).
+  enum class Cache { use, bypass };
   // Reads `count` blocks from `first` on, on several threads; `out` is where block `first` begins. What a hook throws
   // ends it. REQUIRES: the checkpoint passed check_weights().
-  void fill(const Checkpoint& checkpoint, std::size_t first, std::size_t count, std::byte* out,
-            const Hooks& hooks) const;
+  void fill(const Checkpoint& checkpoint, std::size_t first, std::size_t count, std::byte* out, const Hooks& hooks,
+            Cache cache = Cache::use) const;
 
   // Where a block is: its bytes, of type uint8, on whatever device; and in which ring, if it is streamed.
   struct Place {

@@ -35,7 +35,10 @@ std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number) {
     throw Error::format(ErrorCode::usage, "model: {} is not an absolute path", ipc::shown(job->model));
   }
   job->device = fields.text("device", "auto", kMaxPath);
-  job->visible_devices = fields.text("visible_devices", "", kMaxPath);
+  const std::string visible = fields.text("visible_devices", "", kMaxPath);
+  const std::string container = fields.text("container_devices", "", kMaxPath);
+  if (!visible.empty()) job->environment.push_back("CUDA_VISIBLE_DEVICES=" + visible);
+  if (!container.empty()) job->environment.push_back("NVIDIA_VISIBLE_DEVICES=" + container);
   const std::string damping = fields.text("guidance_damping", "");
   if (!damping.empty() && damping != "all" && damping != "early" && damping != "off")
     throw Error::format(ErrorCode::usage, "guidance_damping: '{}' is none of all, early, off", damping);
@@ -51,12 +54,13 @@ std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number) {
     throw Error::format(ErrorCode::usage, "priority: {} is neither interactive nor batch", ipc::shown(priority));
   }
   job->interactive = priority == "interactive";
-  job->torch_dir = fields.text("torch_dir", "", kMaxPath);
-  if (!job->torch_dir.empty() && !job->torch_dir.starts_with('/')) {
-    throw Error::format(ErrorCode::usage, "torch_dir: {} is not an absolute path", ipc::shown(job->torch_dir));
+  const std::string torch_dir = fields.text("torch_dir", "", kMaxPath);
+  if (!torch_dir.empty() && !torch_dir.starts_with('/')) {
+    throw Error::format(ErrorCode::usage, "torch_dir: {} is not an absolute path", ipc::shown(torch_dir));
   }
-  job->launch_key =
-      (job->model.starts_with("fake:") ? job->model : "") + '\n' + job->visible_devices + '\n' + job->torch_dir;
+  if (!torch_dir.empty()) job->environment.push_back("LD_LIBRARY_PATH=" + torch_dir + "/torch/lib");
+  if (job->model.starts_with("fake:")) job->launch_key = job->model;
+  for (const std::string& variable : job->environment) job->launch_key += '\n' + variable;
   job->image = std::move(message.fd);
   job->request = std::move(message.body);
   job->request["id"] = number;

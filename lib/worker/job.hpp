@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/duration.hpp"
 #include "base/fd.hpp"
@@ -21,10 +22,9 @@ struct Job {
   UniqueFd image;                  // kept for a retry
   bool interactive = true;
   std::string model;
-  std::string device;      // as the request names it
-  std::string launch_key;  // jobs with the same one can share an engine process
-  std::string visible_devices;
-  std::string torch_dir;  // empty: where the engine was installed with
+  std::string device;                    // as the request names it
+  std::string launch_key;                // jobs with the same one can share an engine process
+  std::vector<std::string> environment;  // NAME=value, of the client's, for the engine
   int steps = 0;
   int attempts = 0;
   int passed = 0;      // how often a later one went first, see Queue

@@ -35,7 +35,10 @@ Slot::Events Worker::slot_events() {
     arena_.filled(huge_bytes);
     serve_waiting();
   };
-  events.moved = [this](Slot& slot, Location from, bool on_purpose) { count_move(slot, from, on_purpose); };
+  events.moved = [this](Slot& slot, Location from, bool on_purpose) {
+    count_move(slot, from, on_purpose);
+    watch_gpus();
+  };
   events.other_build = [this](const ipc::Peer& peer) {
     leave(fmt::format("the installed engine is of build {}, this worker of build {}", peer.build, kBuildId));
   };

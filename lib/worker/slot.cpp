@@ -49,7 +49,10 @@ void Slot::run(std::shared_ptr<Job> job) {
   job_ = std::move(job);
   job_sent_ = false;
   ++job_->attempts;
-  if (device_ != job_->device) engine_device_.clear();
+  if (device_ != job_->device) {
+    engine_device_.clear();
+    gpu_uuid_.clear();
+  }
   device_ = job_->device;
   if (!engine_) return start_engine();
   if (launch_key_ != job_->launch_key) engine_->end();
@@ -69,8 +72,7 @@ void Slot::start_engine() {
   const std::string home = home_directory();
   std::vector<std::string> environment{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + (home.empty() ? "/" : home),
                                        "LANG=C.UTF-8"};
-  if (!job_->visible_devices.empty()) environment.push_back("CUDA_VISIBLE_DEVICES=" + job_->visible_devices);
-  if (!job_->torch_dir.empty()) environment.push_back("LD_LIBRARY_PATH=" + job_->torch_dir + "/torch/lib");
+  environment.insert(environment.end(), job_->environment.begin(), job_->environment.end());
   try {
     engine_ = Engine::start(io_, arguments, environment,
                             {[this](const ipc::Peer& peer) {
@@ -172,6 +174,7 @@ void Slot::on_memory(const ipc::Json& body) {
   reserved_bytes_ = fields.integer("reserved_bytes", 0, kMaxBytes);
   plan_ = body.value("plan", ipc::Json());
   engine_device_ = fields.text("device", "");
+  gpu_uuid_ = fields.text("uuid", "");
   const Location location = location_from(fields.text("location"));
   if (state_ == State::loading && location != Location::unloaded) state_ = State::working;
   locate(location, /*on_purpose=*/true);
@@ -195,6 +198,7 @@ void Slot::on_exit(const std::string& how) {
   engine_.reset();
   model_.clear();
   engine_device_.clear();
+  gpu_uuid_.clear();
   allocated_bytes_ = 0;
   reserved_bytes_ = 0;
   plan_ = nullptr;

@@ -54,7 +54,11 @@ class Slot {
   // What its engine made of that; empty until it says so.
   const std::string& engine_device() const { return engine_device_; }
   // It is this device's: by the name of its last job, or by what its engine made of that.
-  bool serves(const std::string& device) const { return device == device_ || device == engine_device_; }
+  bool serves(const std::string& device) const {
+    return device == device_ || device == engine_device_ || (!gpu_uuid_.empty() && device == gpu_uuid_);
+  }
+  // Of the GPU that its engine has taken; empty: none.
+  const std::string& gpu_uuid() const { return gpu_uuid_; }
   const std::string& model() const { return model_; }
   Location location() const { return location_; }
   State state() const { return state_; }
@@ -79,6 +83,7 @@ class Slot {
   boost::asio::io_context& io_;
   std::string device_ = "auto";
   std::string engine_device_;  // as the engine says; empty until it does
+  std::string gpu_uuid_;
   std::string engine_program_;
   Events events_;
   boost::asio::steady_timer patience_;

@@ -44,6 +44,16 @@ Slot::State Worker::state() const {
   return Slot::State::idle;
 }
 
+// The context of an engine takes memory also when the model has gone from there.
+void Worker::watch_gpus() {
+  std::vector<GpuMonitor::Subject> subjects;
+  for (const auto& slot : slots_) {
+    if (slot->engine_pid() != 0 && !slot->gpu_uuid().empty())
+      subjects.push_back({slot->gpu_uuid(), slot->engine_pid()});
+  }
+  gpu_monitor_.watch(std::move(subjects));
+}
+
 void Worker::offload_all() {
   for (const auto& slot : slots_) {
     if (slot->location() == Location::gpu) slot->offload();

@@ -27,13 +27,24 @@ std::int64_t rss_bytes() {
   return resident * ::sysconf(_SC_PAGESIZE);
 }
 
-ipc::Json device_json(const Slot& slot) {
+ipc::Json driver_json(const std::optional<GpuMonitor::Reading>& reading) {
+  if (!reading) return nullptr;
+  const auto age = std::chrono::steady_clock::now() - reading->at;
+  return {{"total_bytes", reading->total_bytes},
+          {"free_bytes", reading->free_bytes},
+          {"process_bytes", reading->process_bytes ? ipc::Json(*reading->process_bytes) : ipc::Json()},
+          {"age", std::chrono::duration<double>(age).count()}};
+}
+
+ipc::Json device_json(const Slot& slot, const GpuMonitor& monitor) {
   const bool engine = slot.engine_pid() != 0;
   return {{"device", slot.engine_device().empty() ? slot.device() : slot.engine_device()},
           {"pid", engine ? ipc::Json(slot.engine_pid()) : ipc::Json()},
           {"location", name(slot.location())},
           {"state", name(slot.state())},
-          {"gpu_context", engine && slot.location() == Location::gpu},
+          {"uuid", slot.gpu_uuid().empty() ? ipc::Json() : ipc::Json(slot.gpu_uuid())},
+          {"gpu_context", engine && (slot.location() == Location::gpu || !slot.gpu_uuid().empty())},
+          {"driver", driver_json(monitor.reading({slot.gpu_uuid(), slot.engine_pid()}))},
           {"allocated_bytes", slot.allocated_bytes()},
           {"reserved_bytes", slot.reserved_bytes()},
           {"plan", slot.plan()},
@@ -85,7 +96,7 @@ ipc::Json Worker::status() const {
   body["arena_refused"] = arena_.refusal().empty() ? ipc::Json() : ipc::Json(arena_.refusal());
   // Lists made apart: in one initializer an array of one object would become that object.
   body["devices"] = ipc::Json::array();
-  for (const auto& slot : slots_) body["devices"].push_back(device_json(*slot));
+  for (const auto& slot : slots_) body["devices"].push_back(device_json(*slot, gpu_monitor_));
   body["worker"] = ipc::hello("event");
   for (const char* greeting : {"event", "magic"}) body["worker"].erase(greeting);
   body["worker"]["uptime"] = seconds(boot_now() - started_at_);

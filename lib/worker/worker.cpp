@@ -11,6 +11,7 @@
 #include "base/log.hpp"
 #include "base/process.hpp"
 #include "memory/available.hpp"
+#include "memory/gpus.hpp"
 
 namespace step1x::worker {
 
@@ -126,6 +127,7 @@ void Worker::update() {
   // A device's engine that has ended leaves nothing behind; one slot stays for the next job.
   const auto unused = [this](const auto& slot) { return slots_.size() > 1 && slot->free() && slot->engine_pid() == 0; };
   for (auto it = slots_.begin(); it != slots_.end();) it = unused(*it) ? slots_.erase(it) : it + 1;
+  watch_gpus();
   when_settled_.remove_if([](const auto& settled) { return settled(); });
   if (leaving_) return end_when_alone();
   if (!busy() && settled() && !when_idle_.empty()) {
@@ -190,7 +192,7 @@ std::optional<std::size_t> Worker::place_for(const Job& job) const {
   const auto own =
       std::find_if(slots_.begin(), slots_.end(), [&](const auto& slot) { return slot->serves(job.device); });
   // Which GPU that is says the engine alone.
-  const auto vague = [](const std::string& device) { return device == "auto" || device == "cuda"; };
+  const auto vague = leaves_choice;
   if (own != slots_.end() && (!vague(job.device) || (*own)->free()))
     return (*own)->free() ? std::optional(index(own)) : std::nullopt;
   const auto free = std::find_if(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->free(); });

@@ -15,6 +15,7 @@
 
 #include "ipc/server.hpp"
 #include "worker/boot_timer.hpp"
+#include "worker/gpu_monitor.hpp"
 #include "worker/host_arena.hpp"
 #include "worker/queue.hpp"
 #include "worker/session.hpp"
@@ -103,6 +104,7 @@ class Worker {
   Slot* slot_of(const Job& job) const;
   Location location() const;
   Slot::State state() const;
+  void watch_gpus();
   void offload_all();
   void end_all();
 
@@ -126,6 +128,7 @@ class Worker {
   std::vector<std::unique_ptr<Slot>> slots_;
   std::string loaded_model_;                // of the last job that was given to an engine; empty when nothing is loaded
   Location location_ = Location::unloaded;  // what location() was when it was looked at last
+  GpuMonitor gpu_monitor_;
   Timers timers_;
   int timers_set_by_ = 0;
   Statistics statistics_;

@@ -67,7 +67,10 @@ class Worker:
                 if event["event"] in ("step", "done") or event["event"] == "loading" and event["done"] >= event["total"]:
                     break
             took = time.perf_counter() - start
-            if event["event"] != "done":
+            # Cancelled before it is sealed, the arena would be given up.
+            if event["event"] == "loading":
+                event = connection.until("step", "done", "error")
+            if event["event"] == "step":
                 connection.send({"op": "cancel"})
                 connection.until("error", "done")
         return took

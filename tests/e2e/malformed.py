@@ -117,6 +117,7 @@ class Hostile:
             ("model", ["", "relative", 5, "x" * 5000]), ("device", [5, "x" * 5000]), ("priority", ["high", 5]), ("width", [0, -1, 65536, "8"]),
             ("timers", [5, [], {"idle_timeout": "x"}, {"offload_delay": -2}, {"auto_monitor": 5}]), ("torch_dir", ["relative", 5]),
             ("visible_devices", [5, "x" * 5000]),
+            ("container_devices", [5, "x" * 5000]),
         ])
         named = "" if key == "timers" else key  # by its own member
         return harness.frame({**harness.edit_request(8, 8), key: self.random.choice(values)}), [self.fds[0]], error("usage", named)

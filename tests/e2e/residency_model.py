@@ -3,9 +3,11 @@
 import json
 import os
 import pathlib
+import pwd
 import re
 import shutil
 import signal
+import subprocess
 
 import harness
 
@@ -172,6 +174,32 @@ class Waiting(Case):
         busy.touch()
         done, _ = self.edit(device, check=75, flags=("--wait-gpu", "1h", "--min-free-vram", "500m", "--timeout", "1s"))
         self.assertEqual(json.loads(done.stdout)["error"]["code"], "timeout")
+
+
+    def test_a_gpu_that_another_worker_of_this_user_has_is_waited_for(self):
+        _, expected = self.edit("sim:1g")
+        self.run_step1x("gpu", "release", check=0)
+        uuid = f"test-{os.getpid()}"
+        home = pathlib.Path(pwd.getpwuid(os.getuid()).pw_dir)
+        lock = home / f".local/state/step1x/gpus/{uuid}.lock"
+        self.addCleanup(lock.unlink, missing_ok=True)
+        device = f"sim:1g,uuid={uuid}"
+        # The first one keeps it after its edit.
+        self.edit(device, env=self.env(STEP1X_OFFLOAD_DELAY="1h"))
+        self.assertEqual(self.status()["devices"][0]["uuid"], uuid)
+        self.assertTrue(lock.exists())
+        second = ("edit", PICTURE, "-p", "make the sky purple", "--model", BUNDLE, "--device", device, "--seed", 7, "--steps", 2, "--size", 64, "--isolated")
+        impatient = self.run_step1x(*second, "-o", self.dir / "none.png", "--timeout", "1s", check=75)
+        self.assertIn("no picture after 1s", impatient.stderr)
+        out = self.dir / "second.png"
+        waiting = self.start_step1x(*second, "-o", out)
+        with self.assertRaises(subprocess.TimeoutExpired):
+            waiting.communicate(timeout=2)
+        # The model leaves, and its engine stays.
+        self.run_step1x("gpu", "offload", check=0)
+        self.assertIsNotNone(self.status()["devices"][0]["pid"])
+        _, stderr = waiting.communicate(timeout=harness.HANG)
+        self.assertEqual((waiting.returncode, out.read_bytes()), (0, expected), stderr)
 
 
 class OutOfMemory(Case):

@@ -93,9 +93,12 @@ TEST_CASE("jobs of the fake engine and of other visible devices need an engine o
   fake["model"] = "fake:step=1ms";
   ipc::Json visible = request();
   visible["visible_devices"] = "1";
+  ipc::Json container = request();
+  container["container_devices"] = "1";
   ipc::Json other_model = request();
   other_model["model"] = "/models/other";
   CHECK(make(request())->launch_key != make(fake)->launch_key);
   CHECK(make(request())->launch_key != make(visible)->launch_key);
+  CHECK(make(container)->launch_key != make(visible)->launch_key);
   CHECK(make(request())->launch_key == make(other_model)->launch_key);
 }

@@ -1,0 +1,39 @@
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+
+#include "base/error.hpp"
+#include "memory/nvml.hpp"
+#include "support/temp_dir.hpp"
+
+using namespace step1x;
+
+TEST_CASE("without the library, or without a driver, there is none") {
+  CHECK(!Nvml::open("no-such-library.so"));
+  ::unsetenv("FAKE_NVML");
+  CHECK(!Nvml::open(STEP1X_FAKE_NVML));
+}
+
+TEST_CASE("GPUs and their memory, anew each time, and what a process has there") {
+  const test::TempDir dir;
+  ::setenv("FAKE_NVML", dir.write("gpus", "GPU-a 800 300 12 90 13 -\nGPU-b 240 240\n").c_str(), 1);
+  const auto nvml = Nvml::open(STEP1X_FAKE_NVML);
+  REQUIRE(nvml);
+  const auto gpus = nvml->gpus();
+  REQUIRE(gpus.size() == 2);
+  CHECK(gpus[0].uuid == "GPU-a");
+  CHECK(gpus[0].total_bytes == 800);
+  CHECK(gpus[0].free_bytes == 300);
+  CHECK(gpus[1].free_bytes == 240);
+  CHECK(nvml->used_by("GPU-a", 12) == 90);
+  CHECK(!nvml->used_by("GPU-a", 13));
+  CHECK(nvml->used_by("GPU-a", 14) == 0);
+  CHECK(nvml->used_by("GPU-b", 12) == 0);
+  CHECK(!nvml->used_by("GPU-c", 12));
+  std::string many = "GPU-a 800 299";
+  for (int pid = 1; pid <= 1000; ++pid) many += fmt::format(" {} {}", pid, pid * 2);
+  dir.write("gpus", many);
+  CHECK(nvml->gpus().size() == 1);
+  CHECK(nvml->gpus()[0].free_bytes == 299);
+  CHECK(nvml->used_by("GPU-a", 1000) == 2000);
+}
