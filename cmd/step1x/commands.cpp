@@ -43,6 +43,7 @@ void define(CLI::App& app, Context& context) {
   app.require_subcommand(1);
   app.footer("Example: step1x edit photo.jpg -p \"make the sky red\" -o out.png\nManual: man step1x");
   add_edit(app, context);
+  add_batch(app, context);
   add_generate(app, context);
   CLI::App& gpu = add_group(app, "gpu", "See and move the model: status, offload, release, hold");
   add_gpu_status(gpu, context);

@@ -30,6 +30,7 @@ void add_json_flag(CLI::App& command, Context& context);
 CLI::Validator one_of(std::vector<std::string> words);
 
 void add_edit(CLI::App& app, Context& context);
+void add_batch(CLI::App& app, Context& context);
 void add_generate(CLI::App& app, Context& context);
 void add_gpu_status(CLI::App& gpu, Context& context);
 void add_gpu_offload(CLI::App& gpu, Context& context);

@@ -2,17 +2,21 @@
 
 #include <unistd.h>
 
-#include "image/decoder.hpp"
 #include "image/input_file.hpp"
 #include "ipc/picture.hpp"
 
 namespace step1x::cli {
 
-InputPicture read_picture(const std::string& input, const config::Settings& settings) {
+image::Limits limits_of(const config::Settings& settings) {
   image::Limits limits;
   limits.max_file_bytes = static_cast<std::uint64_t>(settings.max_file_bytes);
   limits.max_pixels = static_cast<std::uint64_t>(settings.max_pixels);
   limits.max_side = static_cast<int>(settings.max_side);
+  return limits;
+}
+
+InputPicture read_picture(const std::string& input, const config::Settings& settings) {
+  const image::Limits limits = limits_of(settings);
   constexpr const char* kStandardInput = "standard input";
   image::Decoder decoder =
       input == "-" ? image::Decoder::from_bytes(image::read_stream(STDIN_FILENO, kStandardInput, limits.max_file_bytes),

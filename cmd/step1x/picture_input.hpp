@@ -5,6 +5,7 @@
 
 #include "base/fd.hpp"
 #include "config/config.hpp"
+#include "image/decoder.hpp"
 
 namespace step1x::cli {
 
@@ -13,6 +14,9 @@ struct InputPicture {
   int width = 0;
   int height = 0;
 };
+
+// What is taken for a picture.
+image::Limits limits_of(const config::Settings& settings);
 
 // `input` is a path, or "-". Throws Error(bad_image).
 InputPicture read_picture(const std::string& input, const config::Settings& settings);

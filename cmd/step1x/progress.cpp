@@ -51,6 +51,7 @@ void Progress::show(const ipc::Json& event) {
 }
 
 void Progress::draw(const std::string& text, double fraction) {
+  if (style_ != Style::bar) return;
   constexpr int kWidest = 40;
   const int room = terminal_width() - static_cast<int>(text.size()) - 4;
   const int width = std::clamp(room, 0, kWidest);

@@ -21,12 +21,12 @@ class Progress {
 
   // An event of protocol.md section 5; others than progress are ignored. `worker` events are the client's own.
   void show(const ipc::Json& event);
+  // Where that is the style, a bar.
+  void draw(const std::string& text, double fraction);
   // Takes the bar away.
   void clear();
 
  private:
-  void draw(const std::string& text, double fraction);
-
   Style style_;
   bool drawn_ = false;
 };

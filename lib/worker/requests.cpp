@@ -10,6 +10,7 @@ namespace step1x::worker {
 namespace {
 
 constexpr std::int64_t kMaxId = 1LL << 53;
+constexpr std::size_t kMaxPath = 4096;
 
 std::int64_t request_id(const ipc::Json& body) {
   return ipc::Fields(body).integer_or("id", 0, kMaxId, 0);
@@ -68,7 +69,7 @@ void Worker::handle(const std::shared_ptr<Session>& session, const std::string& 
   }
   if (op == "lease") {
     session->leased = true;
-    session->leased_model = loaded_model_;
+    session->leased_model = ipc::Fields(message.body).text("model", loaded_model_.c_str(), kMaxPath);
     session->label = ipc::Fields(message.body).text("label", "", 200);
     session->answer({{"event", "leased"}}, id);
     return update();

@@ -56,7 +56,7 @@ class Page:
         for title in titles:
             for tag, text in re.findall(r"^(\*-.*)\n((?:\t.*\n)+)", self.sections.get(title, ""), re.M):
                 value = re.search(r" (\[?)_([A-Z]+)_", tag)
-                for flag in re.findall(r"\*(--?[a-z][\w-]*)\*", tag):
+                for flag in re.findall(r"\*(--?[a-z0-9][\w-]*)\*", tag):
                     values[flag] = (f"[{value.group(2)}]" if value.group(1) else value.group(2)) if value else ""
                     texts[flag] = text
         return values, texts
@@ -116,7 +116,7 @@ def page_of(command):
 
 
 def man_options(page, command):
-    if command in ("", "edit", "generate"):
+    if command in ("", "edit", "batch", "generate"):
         return page.options("OPTIONS")
     return page.options(command, "COMMON OPTIONS")
 
@@ -182,7 +182,7 @@ def check_examples(built, source):
                 command, rest = found.groups()
                 if command not in flags:
                     yield f"{path.name}: an example calls step1x {command}, which is no command"
-                for flag in re.findall(r"(?<=\s)--?[a-z][\w-]*", rest.split(" -- ")[0]):
+                for flag in re.findall(r"(?<=\s)--?[a-z0-9][\w-]*", rest.split(" -- ")[0]):
                     if flag not in flags.get(command, {}):
                         yield f"{path.name}: an example gives {flag} to step1x {command}, which does not take it"
 

@@ -1,0 +1,146 @@
+#include "batch_items.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <iostream>
+#include <iterator>
+#include <set>
+
+#include "base/error.hpp"
+#include "base/utf8.hpp"
+#include "batch/manifest.hpp"
+
+namespace step1x::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using batch::Item;
+
+void append(std::vector<Item>& items, std::vector<Item> more) {
+  items.insert(items.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+}
+
+std::vector<Item> folder_items(const fs::path& folder, const BatchInputs& inputs) {
+  std::vector<Item> items = batch::scan_folder(folder, inputs.selection);
+  // Of several folders each has a place of its own.
+  const std::string name = fs::absolute(folder).lexically_normal().filename().string();
+  const bool several = inputs.inputs.size() > 1 && !name.empty();
+  for (Item& item : items) {
+    if (several) item.key = name + "/" + item.key;
+  }
+  return items;
+}
+
+std::vector<Item> named_items(const BatchInputs& inputs) {
+  std::vector<Item> items;
+  for (const std::string& input : inputs.inputs) {
+    std::error_code problem;
+    if (input == "-") {
+      const std::string text(std::istreambuf_iterator<char>(std::cin), {});
+      append(items, batch::read_list(text, inputs.nul));
+    } else if (fs::is_directory(input, problem)) {
+      append(items, folder_items(input, inputs));
+    } else if (fs::exists(input, problem)) {
+      items.push_back(batch::named_item(input));
+    } else {
+      throw Error::format(ErrorCode::usage, "there is no picture or folder {}", input);
+    }
+  }
+  return items;
+}
+
+std::vector<Item> all_items(const BatchInputs& inputs) {
+  if (!inputs.manifest) return named_items(inputs);
+  if (inputs.inputs.size() > 1)
+    throw Error(ErrorCode::usage, "--manifest: one folder at most can be named, which its paths are relative to");
+  const fs::path file = *inputs.manifest;
+  return batch::read_manifest(file, inputs.inputs.empty() ? file.parent_path() : fs::path(inputs.inputs.front()));
+}
+
+// That of the input, where pictures of its kind are usual results.
+image::Format format_of(const Item& item, const std::optional<std::string>& wanted) {
+  const auto own = image::format_from_extension(item.input);
+  if (wanted) return image::format_from_extension("x." + *wanted).value();
+  const bool usual = own && *own != image::Format::gif && *own != image::Format::heic;
+  return usual ? *own : image::Format::png;
+}
+
+std::string extension_of(const Item& item, image::Format format, const std::optional<std::string>& wanted) {
+  const std::string own = item.input.extension().string();
+  if (image::format_from_extension(item.input) == format) return own.substr(1);
+  return wanted.value_or("png");
+}
+
+std::string prompt_of(const Item& item, const BatchInputs& inputs, const std::string& common) {
+  std::string prompt = item.own.prompt.value_or("");
+  if (prompt.empty() && inputs.sidecar_prompts) prompt = batch::sidecar_prompt(item).value_or("");
+  if (prompt.empty()) prompt = common;
+  if (prompt.find_first_not_of(" \t\r\n") == std::string::npos) {
+    throw Error::format(ErrorCode::usage,
+                        "{} has no prompt: give one for all with -p, or one each with --manifest or --sidecar-prompts",
+                        item.key);
+  }
+  constexpr std::size_t kMaxPrompt = 65'536;
+  if (find_invalid_utf8(prompt) || prompt.size() > kMaxPrompt)
+    throw Error::format(ErrorCode::usage, "the prompt of {} is not valid UTF-8, or over {} bytes long", item.key,
+                        kMaxPrompt);
+  return prompt;
+}
+
+batch::Json parameters_of(const Item& item, const ipc::Json& members, const std::string& prompt, bool seed) {
+  const batch::Overrides& own = item.own;
+  batch::Json parameters;
+  parameters["prompt"] = prompt;
+  parameters["negative_prompt"] = own.negative_prompt.value_or(members.at("negative_prompt").get<std::string>());
+  parameters["size"] = own.size.value_or(members.at("size").get<std::int64_t>());
+  parameters["steps"] = own.steps.value_or(members.at("steps").get<std::int64_t>());
+  parameters["guidance"] = own.guidance.value_or(members.at("guidance").get<double>());
+  parameters["seed"] = own.seed.value_or(seed ? members.at("seed").get<std::int64_t>() : batch::seed_of(item.key));
+  for (const char* name : {"guidance_damping", "vae_tiling"}) {
+    if (members.contains(name)) parameters[name] = members.at(name);
+  }
+  return parameters;
+}
+
+}  // namespace
+
+BatchWorks make_works(const BatchInputs& inputs, const ipc::Json& members, bool seed, const batch::Shard& shard) {
+  const batch::NameTemplate name(inputs.name);
+  if (inputs.format && !image::format_from_extension("x." + *inputs.format)) {
+    throw Error::format(ErrorCode::usage, "--format {}: no picture format is called that; there are {}", *inputs.format,
+                        image::supported_formats());
+  }
+  std::vector<Item> items = all_items(inputs);
+  if (items.empty()) throw Error(ErrorCode::usage, "there are no pictures in what was named");
+  BatchWorks result;
+  result.all = items.size();
+  std::set<std::string> keys;
+  const std::string common = members.at("prompt").get<std::string>();
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    Item& item = items[i];
+    if (!keys.insert(item.key).second)
+      throw Error::format(ErrorCode::usage, "{} is named twice, and a batch makes one picture of each", item.key);
+    if (!batch::belongs(item.key, shard)) continue;
+    batch::Work work;
+    work.parameters = parameters_of(item, members, prompt_of(item, inputs, common), seed);
+    work.format = format_of(item, inputs.format);
+    const std::string own_name =
+        name.apply(fs::path(item.key).stem().string(), extension_of(item, work.format, inputs.format),
+                   work.parameters["seed"].get<std::int64_t>(), i + 1);
+    work.output = item.own.output.value_or(batch::output_key(item.key, own_name));
+    if (item.own.output) work.format = image::format_from_extension(work.output).value_or(work.format);
+    work.item = std::move(item);
+    result.works.push_back(std::move(work));
+  }
+  return result;
+}
+
+void check_outputs(const std::vector<batch::Work>& works, const fs::path& folder, bool ignore_case) {
+  std::vector<batch::Target> targets;
+  targets.reserve(works.size());
+  for (const batch::Work& work : works) targets.push_back({work.item.key, work.item.input, folder / work.output});
+  batch::check_targets(targets, ignore_case);
+}
+
+}  // namespace step1x::cli

@@ -1,0 +1,40 @@
+// From what a user names to the works of a batch: pictures found, prompts and parameters chosen, names given.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "batch/names.hpp"
+#include "batch/scan.hpp"
+#include "batch/shard.hpp"
+#include "batch/work.hpp"
+#include "ipc/frame.hpp"
+
+namespace step1x::cli {
+
+struct BatchInputs {
+  std::vector<std::string> inputs;  // folders, files, or "-" for a list on standard input
+  std::optional<std::string> manifest;
+  batch::Selection selection;
+  bool nul = false;
+  bool sidecar_prompts = false;
+  std::filesystem::path output;
+  std::string name = batch::kDefaultName;
+  std::optional<std::string> format;
+};
+
+struct BatchWorks {
+  std::vector<batch::Work> works;  // of this shard
+  std::size_t all = 0;             // with those of the others
+};
+
+// `members`: a request as job_members() makes it, from which the items' parameters are taken. `seed`: whether its seed
+// is the user's. Throws Error(usage): nothing found, two items of one name, an item without a prompt, ...
+BatchWorks make_works(const BatchInputs& inputs, const ipc::Json& members, bool seed, const batch::Shard& shard);
+
+// Throws Error(usage) as batch::check_targets() does.
+void check_outputs(const std::vector<batch::Work>& works, const std::filesystem::path& folder, bool ignore_case);
+
+}  // namespace step1x::cli

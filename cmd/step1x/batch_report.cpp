@@ -1,0 +1,179 @@
+#include "batch_report.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "base/duration.hpp"
+#include "batch/digest.hpp"
+#include "terminal.hpp"
+
+namespace step1x::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using batch::JournalView;
+using batch::Json;
+
+void print_json(const Json& object) {
+  print(object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+JournalView read_journal(const fs::path& folder) {
+  JournalView view = JournalView::read(folder);
+  if (view.files().empty())
+    throw Error::format(ErrorCode::usage,
+                        "there is no journal of a batch in {}; name the folder that a batch writes to",
+                        folder.string());
+  return view;
+}
+
+std::size_t count_state(const JournalView& view, const std::string& state) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(view.items(), [&](const auto& entry) { return entry.second.value("state", "") == state; }));
+}
+
+// Seconds that an item took as a rule; 0: nobody knows.
+double usual_seconds(const JournalView& view) {
+  std::vector<double> times;
+  for (const auto& [key, item] : view.items()) {
+    const Json timings = item.value("timings", Json::object());
+    // What it waited for others is not its own.
+    if (timings.contains("total")) times.push_back(timings.value("total", 0.0) - timings.value("queued", 0.0));
+  }
+  if (times.empty()) return 0;
+  std::ranges::nth_element(times, times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2));
+  return times[times.size() / 2];
+}
+
+std::string rough(double seconds) {
+  return format_duration(std::chrono::seconds(std::lround(seconds)));
+}
+
+}  // namespace
+
+ExitCode report_status(const fs::path& folder, const Context& context) {
+  const JournalView view = read_journal(folder);
+  std::size_t running = 0;
+  for (const fs::path& file : view.files()) running += batch::journal_in_use(file) ? 1 : 0;
+  const auto last = std::find_if(view.runs().rbegin(), view.runs().rend(),
+                                 [](const Json& run) { return run.value("kind", "") == "run"; });
+  const Json run = last == view.runs().rend() ? Json::object() : *last;
+  const std::size_t done = count_state(view, "done");
+  const std::size_t failed = count_state(view, "failed");
+  // Of all parts, whichever machine does them.
+  const auto all = run.value("items", done + failed);
+  const std::size_t left = all - std::min<std::size_t>(all, done + failed);
+  const double each = usual_seconds(view);
+  if (context.json) {
+    Json record = {{"folder", folder.string()},
+                   {"running", running},
+                   {"total", all},
+                   {"done", done},
+                   {"failed", failed},
+                   {"left", left},
+                   {"damaged_lines", view.damaged()}};
+    record["seconds_each"] = each > 0 ? Json(each) : Json();
+    record["last_run"] = run;
+    print_json(record);
+    return ExitCode::ok;
+  }
+  std::string text = fmt::format("{} of {} done, {} failed, {} left\n", done, all, failed, left);
+  if (running > 0) {
+    text += fmt::format("running  process {} on {}, since {}\n", run.value("pid", 0), run.value("host", "?"),
+                        run.value("time", "?"));
+  }
+  if (running > 1) text += fmt::format("parts    {} run at the same time\n", running);
+  if (each > 0)
+    text += fmt::format("speed    {:.2f} s each{}\n", each,
+                        left > 0 ? ", about " + rough(each * static_cast<double>(left)) + " left" : "");
+  if (view.damaged() > 0)
+    text += fmt::format("damaged  {} lines of the journal, whose items count as not done\n", view.damaged());
+  for (const auto& [key, item] : view.items()) {
+    if (item.value("state", "") != "failed") continue;
+    text += fmt::format("failed   {}: {}\n", key, item.value("error", Json::object()).value("message", "?"));
+  }
+  print(text);
+  return ExitCode::ok;
+}
+
+ExitCode report_verify(const fs::path& folder, const Context& context) {
+  const JournalView view = read_journal(folder);
+  std::size_t right = 0;
+  Json wrong = Json::array();
+  for (const auto& [key, item] : view.items()) {
+    if (item.value("state", "") != "done") continue;
+    const std::string output = item.value("output", "");
+    std::string why;
+    std::error_code problem;
+    if (!fs::is_regular_file(folder / output, problem)) {
+      why = "is not there";
+    } else if (batch::sha256_file(folder / output) != item.value("output_sha256", "")) {
+      why = "is not what was written";
+    }
+    if (why.empty()) {
+      ++right;
+      continue;
+    }
+    wrong.push_back({{"key", key}, {"output", output}, {"why", why}});
+    if (!context.json) print(fmt::format("{} {}\n", output, why));
+  }
+  if (context.json) {
+    print_json({{"right", right}, {"wrong", wrong}, {"damaged_lines", view.damaged()}});
+  } else {
+    print(fmt::format("{} pictures are what was written, {} are not\n", right, wrong.size()));
+  }
+  if (wrong.empty()) return ExitCode::ok;
+  return right > 0 ? ExitCode::partial : ExitCode::failure;
+}
+
+ExitCode report_merge(const fs::path& folder, const Context& context) {
+  read_journal(folder);
+  const std::size_t items = batch::merge_journals(folder);
+  if (context.json) {
+    print_json({{"journal", (folder / batch::journal_name({})).string()}, {"items", items}});
+  } else {
+    print(fmt::format("{} items in {}\n", items, (folder / batch::journal_name({})).string()));
+  }
+  return ExitCode::ok;
+}
+
+ExitCode report_dry_run(const std::vector<batch::Work>& works, const JournalView& before,
+                        const batch::Reader::Options& options, const Context& context) {
+  std::size_t to_do = 0;
+  Json list = Json::array();
+  std::map<std::string, std::size_t> counts;
+  for (const batch::Work& work : works) {
+    const auto line = before.items().find(work.item.key);
+    const batch::Verdict verdict =
+        batch::judge(work, options.folder, options.model, line == before.items().end() ? Json() : line->second);
+    const bool wanted = batch::wants(verdict, options.again);
+    to_do += wanted ? 1 : 0;
+    ++counts[std::string(batch::name(verdict))];
+    if (context.json)
+      list.push_back({{"key", work.item.key},
+                      {"output", work.output},
+                      {"state", batch::name(verdict)},
+                      {"todo", wanted},
+                      {"parameters", work.parameters}});
+    if (!context.json && wanted)
+      print(fmt::format("{} -> {} ({})\n", work.item.key, work.output, batch::name(verdict)));
+  }
+  const double each = usual_seconds(before);
+  const double seconds = each * static_cast<double>(to_do);
+  if (context.json) {
+    Json record = {{"total", works.size()}, {"todo", to_do}};
+    record["estimated_seconds"] = each > 0 ? Json(seconds) : Json();
+    record["items"] = list;
+    print_json(record);
+    return ExitCode::ok;
+  }
+  std::string text = fmt::format("{} of {} to do", to_do, works.size());
+  for (const auto& [state, count] : counts) text += fmt::format(", {} {}", count, state);
+  text += each > 0 ? fmt::format("; about {} ({:.2f} s each so far)\n", rough(seconds), each)
+                   : "; how long it takes is known after the first ones\n";
+  print(text);
+  return ExitCode::ok;
+}
+
+}  // namespace step1x::cli

@@ -1,0 +1,160 @@
+#include "batch/manifest.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+
+namespace step1x::batch {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 30;
+constexpr const char* kKnown = "input, prompt, negative_prompt, seed, size, steps, guidance, output";
+
+// Where in which file, for messages.
+struct Place {
+  const fs::path& file;
+  std::size_t line;
+
+  Error error(const std::string& what) const {
+    return Error::format(ErrorCode::usage, "{}, line {}: {}", file.string(), line, what);
+  }
+};
+
+std::string read_file(const fs::path& file) {
+  std::error_code problem;
+  const auto size = fs::file_size(file, problem);
+  if (!problem && size > kMaxBytes)
+    throw Error::format(ErrorCode::usage, "the manifest {} is over {} bytes long", file.string(), kMaxBytes);
+  std::ifstream in(file, std::ios::binary);
+  if (problem || !in)
+    throw Error::format(ErrorCode::usage, "cannot read the manifest {}: {}", file.string(), errno_text());
+  std::string text(std::istreambuf_iterator<char>(in), {});
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
+  return text;
+}
+
+std::string text_of(const Json& value, const std::string& name, const Place& place) {
+  if (!value.is_string()) throw place.error(name + " is not a string");
+  return value.get<std::string>();
+}
+
+std::int64_t integer_of(const Json& value, const std::string& name, std::int64_t least, std::int64_t most,
+                        const Place& place) {
+  if (!value.is_number_integer() || value < least || value > most)
+    throw place.error(fmt::format("{} is {}, not a whole number from {} to {}", name, value.dump(), least, most));
+  return value.get<std::int64_t>();
+}
+
+void check_output(const std::string& output, const Place& place) {
+  const fs::path path(output);
+  const bool outside = path.is_absolute() || std::ranges::find(path, fs::path("..")) != path.end();
+  if (outside || !path.has_filename())
+    throw place.error(fmt::format("output '{}' is no file below the output folder", output));
+}
+
+// Of one line, whatever the file's kind.
+Item make_item(const Json& object, const fs::path& folder, const Place& place) {
+  Item item;
+  for (const auto& [name, value] : object.items()) {
+    Overrides& own = item.own;
+    if (value.is_null()) continue;
+    if (name == "input" || name == "image") {
+      item.key = fs::path(text_of(value, name, place)).lexically_normal().generic_string();
+    } else if (name == "prompt") {
+      own.prompt = text_of(value, name, place);
+    } else if (name == "negative_prompt") {
+      own.negative_prompt = text_of(value, name, place);
+    } else if (name == "seed") {
+      own.seed = integer_of(value, name, 0, std::int64_t{1} << 53, place);
+    } else if (name == "size") {
+      own.size = integer_of(value, name, 16, 4096, place);
+    } else if (name == "steps") {
+      own.steps = integer_of(value, name, 1, 1000, place);
+    } else if (name == "guidance") {
+      if (!value.is_number() || value < 0 || value > 100)
+        throw place.error(fmt::format("guidance is {}, not a number from 0 to 100", value.dump()));
+      own.guidance = value.get<double>();
+    } else if (name == "output") {
+      own.output = text_of(value, name, place);
+      check_output(*own.output, place);
+    } else {
+      throw place.error(fmt::format("'{}' is none of {}", name, kKnown));
+    }
+  }
+  if (item.key.empty()) throw place.error("there is no input");
+  item.input = folder / item.key;
+  return item;
+}
+
+std::vector<Item> from_lines(const std::string& text, const fs::path& file, const fs::path& folder) {
+  std::vector<Item> items;
+  std::size_t number = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::string line = text.substr(at, end - at);
+    at = end + 1;
+    const Place place{file, ++number};
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const Json object = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!object.is_object()) throw place.error("not a JSON object");
+    items.push_back(make_item(object, folder, place));
+  }
+  return items;
+}
+
+// A cell as the JSON value that it means in its column.
+Json cell_value(const std::string& column, const std::string& cell) {
+  if (cell.empty()) return nullptr;
+  const bool number = column == "seed" || column == "size" || column == "steps" || column == "guidance";
+  if (!number) return cell;
+  Json value = Json::parse(cell, nullptr, /*allow_exceptions=*/false);
+  return value.is_number() ? value : Json(cell);
+}
+
+std::vector<Item> from_table(const std::string& text, char separator, const fs::path& file, const fs::path& folder) {
+  std::vector<Row> rows = parse_table(text, separator, file.string());
+  if (rows.empty()) return {};
+  const std::vector<std::string> columns = rows.front().cells;
+  rows.erase(rows.begin());
+  std::vector<Item> items;
+  for (const Row& row : rows) {
+    const Place place{file, row.line};
+    if (row.cells.size() != columns.size())
+      throw place.error(fmt::format("{} cells in {} columns", row.cells.size(), columns.size()));
+    Json object = Json::object();
+    for (std::size_t i = 0; i < columns.size(); ++i) object[columns[i]] = cell_value(columns[i], row.cells[i]);
+    items.push_back(make_item(object, folder, place));
+  }
+  return items;
+}
+
+std::vector<Item> from_object(const std::string& text, const fs::path& file, const fs::path& folder) {
+  const Json object = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const Place place{file, 1};
+  if (!object.is_object()) throw place.error("not a JSON object of pictures and their prompts");
+  std::vector<Item> items;
+  for (const auto& [picture, prompt] : object.items()) {
+    if (!prompt.is_string()) throw place.error(fmt::format("the prompt of {} is not a string", picture));
+    items.push_back(make_item({{"input", picture}, {"prompt", prompt}}, folder, place));
+  }
+  return items;
+}
+
+}  // namespace
+
+std::vector<Item> read_manifest(const fs::path& file, const fs::path& folder) {
+  const std::string kind = file.extension().string();
+  const std::string text = read_file(file);
+  if (kind == ".jsonl" || kind == ".ndjson") return from_lines(text, file, folder);
+  if (kind == ".csv" || kind == ".tsv") return from_table(text, kind == ".csv" ? ',' : '\t', file, folder);
+  if (kind == ".json") return from_object(text, file, folder);
+  throw Error::format(ErrorCode::usage, "the manifest {} is none of .jsonl, .ndjson, .csv, .tsv, .json", file.string());
+}
+
+}  // namespace step1x::batch

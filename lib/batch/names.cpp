@@ -1,0 +1,107 @@
+#include "batch/names.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <unordered_map>
+#include <utility>
+
+#include "base/error.hpp"
+
+namespace step1x::batch {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kFields = "{stem}, {ext}, {seed}, {index}";
+
+bool is_field(const std::string& name) {
+  return name == "stem" || name == "ext" || name == "seed" || name == "index";
+}
+
+std::string folded(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+// As the file system names it: links in the folders are followed, so that two ways to one file are the same.
+std::string place(const fs::path& path) {
+  std::error_code ignored;
+  const fs::path whole = fs::weakly_canonical(fs::absolute(path).parent_path(), ignored) / path.filename();
+  return whole.string();
+}
+
+}  // namespace
+
+NameTemplate::NameTemplate(const std::string& text) {
+  const auto refuse = [&](const std::string& why) {
+    throw Error::format(ErrorCode::usage, "--name '{}': {}", text, why);
+  };
+  std::string plain;
+  const auto flush = [&] {
+    if (!plain.empty()) pieces_.push_back({false, std::exchange(plain, {})});
+  };
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool doubled = i + 1 < text.size() && text[i + 1] == text[i];
+    if ((text[i] == '{' || text[i] == '}') && doubled) {
+      plain += text[i++];
+    } else if (text[i] == '{') {
+      const auto end = text.find('}', i);
+      if (end == std::string::npos) refuse("a brace is not closed");
+      const std::string name = text.substr(i + 1, end - i - 1);
+      if (!is_field(name)) refuse(fmt::format("there is no {{{}}}, but {}", name, kFields));
+      flush();
+      pieces_.push_back({true, name});
+      i = end;
+    } else if (text[i] == '}') {
+      refuse("a brace is closed that was not opened");
+    } else if (text[i] == '/') {
+      refuse("a name has no '/'; the folders are those of the inputs");
+    } else {
+      plain += text[i];
+    }
+  }
+  flush();
+  if (pieces_.empty()) refuse("it is empty");
+  if (!pieces_.front().field && pieces_.front().text.starts_with('.')) refuse("it would be hidden");
+}
+
+std::string NameTemplate::apply(const std::string& stem, const std::string& extension, std::int64_t seed,
+                                std::size_t index) const {
+  std::string name;
+  for (const Piece& piece : pieces_) {
+    if (!piece.field) name += piece.text;
+    if (piece.field && piece.text == "stem") name += stem;
+    if (piece.field && piece.text == "ext") name += extension;
+    if (piece.field && piece.text == "seed") name += std::to_string(seed);
+    if (piece.field && piece.text == "index") name += std::to_string(index);
+  }
+  return name;
+}
+
+std::string output_key(const std::string& item_key, const std::string& name) {
+  const fs::path folder = fs::path(item_key).parent_path();
+  const bool within = folder.is_relative() && (folder.empty() || *folder.begin() != "..");
+  return within ? (folder / name).generic_string() : name;
+}
+
+void check_targets(std::span<const Target> targets, bool ignore_case) {
+  std::unordered_map<std::string, const Target*> outputs;
+  for (const Target& target : targets) {
+    const std::string where = place(target.output);
+    const auto [first, added] = outputs.emplace(ignore_case ? folded(where) : where, &target);
+    if (added) continue;
+    throw Error::format(ErrorCode::usage, "{} and {} would both become {}: tell them apart with --name",
+                        first->second->key, target.key, target.output.string());
+  }
+  for (const Target& target : targets) {
+    const std::string where = place(target.input);
+    const auto found = outputs.find(ignore_case ? folded(where) : where);
+    if (found == outputs.end()) continue;
+    throw Error::format(ErrorCode::usage,
+                        "the picture of {} would replace the input {}: use another output folder, or --name "
+                        "'{{stem}}-edited.{{ext}}'",
+                        found->second->key, target.key);
+  }
+}
+
+}  // namespace step1x::batch

@@ -1,0 +1,181 @@
+"""A batch whose client, worker or engine is killed, whose disk fails and whose journal is damaged: in the end the same pictures, none twice."""
+
+import collections
+import json
+import os
+import random
+import signal
+import sys
+import time
+
+import batch_case
+import harness
+
+SHIM = harness.BUILD / "tests/libstep1x_fault_shim.so"
+FAKE = "step=5ms,load=20ms"
+
+
+class Case(batch_case.Case):
+    def complete(self, expected):
+        self.assertEqual(self.hashes(), expected)
+        done = collections.Counter(item["key"] for item in self.items() if item["state"] == "done")
+        self.assertEqual(sorted(done), sorted(expected))
+        return done
+
+
+class Killed(Case):
+    def test_at_random_moments_in_turn_the_same_command_makes_the_same_pictures(self):
+        chance = random.Random(int(os.environ.get("STEP1X_SEED", "1")))
+        count, kills = harness.count((40, 24), (200, 200))
+        self.fill(count)
+        expected = self.undisturbed(fake=FAKE)
+        self.run_step1x("worker", "stop", "--force", check=0)
+        killed = collections.Counter()
+        turn = 0
+        client = None
+        while turn < kills:
+            if client is None:
+                client = self.start_batch("--retry-failed", fake=FAKE)
+            # So spread that the whole run sees them.
+            time.sleep(chance.uniform(0, 0.6 * count * 0.03 * 2 / kills + 0.1))
+            if client.poll() is not None:
+                client.communicate()
+                if len(self.hashes()) == count:
+                    # All there: some go again, so that there is something to kill.
+                    for name in chance.sample(sorted(expected), count // 4):
+                        (self.out / name).unlink()
+                client = None
+                continue
+            who = ("client", "worker", "engine")[turn % 3]
+            pids = {"client": [client.pid], "worker": self.worker_pids(), "engine": self.engine_pids()}[who]
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+                killed[who] += 1
+            turn += 1
+            if who == "client":
+                client.communicate()
+                client = None
+        if client:
+            client.communicate(timeout=harness.HANG)
+        self.batch("--retry-failed", fake=FAKE, check=0)
+        self.assertEqual(self.hashes(), expected)
+        self.assertTrue(all(killed[who] > 0 for who in ("client", "worker", "engine")), killed)
+        print(f"{count} pictures, killed: {dict(killed)}", file=sys.stderr)
+
+    def test_none_is_done_twice_after_its_line(self):
+        self.fill(30)
+        expected = self.undisturbed(fake=FAKE)
+        for _ in range(harness.count(4, 20)):
+            client = self.start_batch(fake=FAKE)
+            time.sleep(random.uniform(0.02, 0.3))
+            client.kill()
+            client.communicate()
+        self.batch(check=0, fake=FAKE)
+        done = self.complete(expected)
+        self.assertEqual(max(done.values()), 1, done)
+
+    def test_a_worker_that_goes_is_replaced_and_no_picture_lost(self):
+        self.fill(12)
+        expected = self.undisturbed(fake="step=50ms")
+        client = self.start_batch(fake="step=50ms")
+        for n in (2, 5):
+            harness.eventually(lambda: self.out.exists() and len(list(self.out.glob("*.png"))) >= n, what="pictures")
+            for pid in self.worker_pids():
+                os.kill(pid, signal.SIGKILL)
+        _, error = client.communicate(timeout=harness.HANG)
+        self.assertEqual(client.returncode, 0, error)
+        self.assertEqual(error.count("going on with another one"), 2, error)
+        self.complete(expected)
+
+    def test_a_worker_that_is_told_to_leave_is_replaced_without_a_word(self):
+        self.fill(8)
+        expected = self.undisturbed(fake="step=50ms")
+        client = self.start_batch(fake="step=50ms")
+        harness.eventually(lambda: self.out.exists() and len(list(self.out.glob("*.png"))) >= 2, what="pictures")
+        os.kill(self.worker_pids()[0], signal.SIGTERM)
+        _, error = client.communicate(timeout=harness.HANG)
+        self.assertEqual((client.returncode, error), (0, ""))
+        self.complete(expected)
+
+
+class Journal(Case):
+    def test_cut_or_changed_anywhere_the_pictures_are_the_same_in_the_end(self):
+        chance = random.Random(int(os.environ.get("STEP1X_SEED", "1")))
+        self.fill(20)
+        expected = self.undisturbed(fake="")
+        self.batch(check=0)
+        file = self.out / batch_case.JOURNAL
+        for turn in range(harness.count(6, 30)):
+            whole = bytearray(file.read_bytes())
+            at = chance.randrange(len(whole))
+            if turn % 2:
+                whole[at] ^= 1 << chance.randrange(8)
+            else:
+                del whole[at:]
+            file.write_bytes(whole)
+            if turn % 3 == 0:
+                (self.out / chance.choice(sorted(expected))).unlink(missing_ok=True)
+            record = json.loads(self.batch("--json", check=0).stdout)
+            self.assertEqual(record["done"] + record["skipped"], 20)
+            self.assertEqual(self.hashes(), expected)
+            # Nothing is left to do.
+            self.assertEqual(json.loads(self.batch("--json", check=0).stdout)["done"], 0)
+
+
+class Disk(Case):
+    def test_whichever_call_fails_the_item_fails_or_all_is_well_and_the_rest_is_done(self):
+        self.fill(3)
+        expected = self.undisturbed()
+        for kind in ("write", "fsync", "rename", "linkat", "open"):
+            for number in range(1, harness.count(8, 60)):
+                with self.subTest(kind=kind, number=number):
+                    for path in self.out.glob("*") if self.out.exists() else []:
+                        path.unlink()
+                    env = self.env(LD_PRELOAD=str(SHIM), STEP1X_TEST_FAULT=f"{kind}:{number}:ENOSPC", STEP1X_TEST_FAULT_UNDER=str(self.out))
+                    done = self.batch(env=env)
+                    self.assertIn(done.returncode, (0, 1, 3), done.stderr)
+                    if done.returncode != 0:
+                        self.assertIn("No space left on device", done.stderr)
+                    for name, digest in self.hashes().items():
+                        self.assertEqual(digest, expected[name])
+                    self.batch("--retry-failed", check=0)
+                    self.assertEqual(self.hashes(), expected)
+                    if done.returncode == 0:
+                        break
+
+    def test_a_full_disk_is_told_once_and_the_same_command_goes_on(self):
+        self.fill(4)
+        expected = self.undisturbed()
+        env = self.env(LD_PRELOAD=str(SHIM), STEP1X_TEST_FAULT="write:2:ENOSPC:forever", STEP1X_TEST_FAULT_UNDER=str(self.out))
+        done = self.batch(env=env)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("No space left on device", done.stderr)
+        self.assertLessEqual(len(done.stderr.splitlines()), 2, done.stderr)
+        self.batch("--retry-failed", check=0)
+        self.assertEqual(self.hashes(), expected)
+
+
+class Many(Case):
+    def test_thousands_of_small_pictures(self):
+        count = harness.count(1000, 10_000)
+        self.fill(count)
+        start = time.monotonic()
+        self.batch("--dry-run", check=0)
+        print(f"{count} pictures looked at in {time.monotonic() - start:.2f} s", file=sys.stderr)
+        client = self.start_batch("--progress-json", fake="step=0", steps=1)
+        sizes = []
+        for line in client.stderr:
+            event = json.loads(line)
+            if event["event"] != "item":
+                continue
+            if event["batch"]["done"] in (count // 10, count - 1):
+                sizes.append(harness.rss(client.pid))
+        self.assertEqual(client.wait(timeout=harness.HANG), 0)
+        client.stdout.close()
+        client.stderr.close()
+        print(f"client: {sizes} bytes after a tenth and at the end", file=sys.stderr)
+        self.assertLess(sizes[1], sizes[0] * 1.3 + (16 << 20))
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,122 @@
+"""What a batch takes for its pictures, their prompts and their names; and its parts on several machines."""
+
+import json
+
+import batch_case
+import harness
+import pictures
+
+
+class Inputs(batch_case.Case):
+    def prompts(self):
+        return {item["key"]: item["parameters"]["prompt"] for item in self.items()}
+
+    def run_batch(self, *more, **kwargs):
+        return self.run_step1x("batch", "-o", self.out, "--steps", 1, "--model", "fake:", *more, **kwargs)
+
+    def test_files_lists_and_patterns(self):
+        self.fill(4)
+        self.run_batch("-p", "red", self.photos / "p001.png", self.photos / "p002.png", check=0)
+        self.assertEqual(sorted(self.hashes()), ["p001.png", "p002.png"])
+        names = f"{self.photos}/p003.png\n{self.photos}/p000.png\n"
+        self.run_batch("-p", "red", "-i", "-", input=names, check=0)
+        self.assertEqual(len(self.hashes()), 4)
+        (self.photos / "new\nline.png").write_bytes(pictures.png())
+        self.run_batch("-p", "red", "-0", "-i", "-", input=f"{self.photos}/new\nline.png\0", check=0)
+        self.assertIn("new\nline.png", self.hashes())
+        self.out = self.dir / "patterns"
+        self.run_batch("-p", "red", "-i", self.photos, "--include", "p00[12]*", "--exclude", "*2.png", check=0)
+        self.assertEqual(sorted(self.hashes()), ["p001.png"])
+
+    def test_a_manifest_and_prompts_beside_the_pictures(self):
+        self.fill(3)
+        manifest = self.dir / "prompts.csv"
+        manifest.write_text('input,prompt,seed,output\np000.png,"red, very",5,\np001.png,blue,,sub/other.webp\n')
+        self.run_batch("--manifest", manifest, "-i", self.photos, check=0)
+        self.assertEqual(self.prompts(), {"p000.png": "red, very", "p001.png": "blue"})
+        self.assertEqual(sorted(self.hashes()), ["p000.png", "sub/other.webp"])
+        self.assertEqual((self.out / "sub/other.webp").read_bytes()[8:12], b"WEBP")
+        # What the reference's script reads.
+        (self.photos / "prompts.json").write_text(json.dumps({"p002.png": "green"}))
+        self.run_batch("--manifest", self.photos / "prompts.json", check=0)
+        self.assertEqual(self.prompts()["p002.png"], "green")
+        self.out = self.dir / "sidecars"
+        (self.photos / "p001.txt").write_text("as a drawing\n")
+        self.run_batch("-i", self.photos, "-p", "red", "--sidecar-prompts", check=0)
+        self.assertEqual(self.prompts(), {"p000.png": "red", "p001.png": "as a drawing", "p002.png": "red"})
+
+    def test_names_by_template_and_formats(self):
+        self.fill(2)
+        (self.photos / "Photo.JPG").write_bytes((harness.SOURCE / "tests/data/coffee.jpg").read_bytes())
+        self.run_batch("-i", self.photos, "-p", "red", "--name", "{index}-{stem}.{ext}", check=0)
+        self.assertEqual(sorted(self.hashes()), ["1-Photo.JPG", "2-p000.png", "3-p001.png"])
+        self.out = self.dir / "webp"
+        self.run_batch("-i", self.photos, "-p", "red", "--format", "webp", "--seed", 9, "--name", "{stem}-{seed}.{ext}", check=0)
+        self.assertEqual(sorted(self.hashes()), ["Photo-9.webp", "p000-9.webp", "p001-9.webp"])
+
+    def test_what_would_lose_a_picture_is_refused_before_anything_is_done(self):
+        self.fill(2)
+        before = {path.name: path.read_bytes() for path in self.photos.iterdir()}
+
+        def refused(*more, says):
+            done = self.run_batch(*more, check=2)
+            self.assertRegex(done.stderr, r"\Astep1x: [^\n]*\n\Z")
+            self.assertIn(says, done.stderr)
+            self.assertEqual(self.worker_pids(), [])
+        (self.photos / "p000.jpg").write_bytes(pictures.png())
+        refused("-i", self.photos, "-p", "red", "--format", "png", says="p000.jpg and p000.png would both become")
+        (self.photos / "p000.jpg").unlink()
+        self.out = self.photos
+        refused("-i", self.photos, "-p", "red", says="would replace the input")
+        self.assertEqual({path.name: path.read_bytes() for path in self.photos.iterdir() if path.suffix == ".png"}, before)
+        self.run_batch("-i", self.photos, "-p", "red", "--name", "{stem}-edited.{ext}", "--exclude", "*-edited.png", check=0)
+        self.assertEqual(len(list(self.photos.glob("*.png"))), 4)
+        self.run_step1x("worker", "stop", check=0)
+        self.out = self.dir / "out"
+        refused("-i", self.photos, says="has no prompt")
+        refused("-i", self.dir / "nowhere", "-p", "red", says="there is no picture or folder")
+        refused("-p", "red", says="which pictures?")
+        refused("-i", self.photos, "-p", "red", "--shard", "3/2", says="--shard 3/2")
+        refused("-i", self.photos, "-p", "red", "--name", "{what}", says="there is no {what}")
+        empty = self.dir / "empty"
+        empty.mkdir()
+        refused("-i", empty, "-p", "red", says="no pictures")
+        done = self.run_step1x("batch", "-i", self.photos, "-p", "red", "--model", "fake:", check=2)
+        self.assertIn("-o", done.stderr)
+
+    def test_a_name_that_is_no_text_is_a_name(self):
+        self.photos.mkdir()
+        name = b"\xff\xfe.png"
+        with open(bytes(self.photos) + b"/" + name, "wb") as file:
+            file.write(pictures.png())
+        for done in (1, 0):
+            record = json.loads(self.run_batch("-i", self.photos, "-p", "red", "--json", check=0).stdout)
+            self.assertEqual(record["done"], done)
+
+
+class Parts(batch_case.Case):
+    def test_parts_make_the_whole_and_nothing_twice(self):
+        self.fill(24)
+        expected = self.undisturbed()
+        sizes = []
+        for index in (1, 2, 3):
+            record = json.loads(self.batch("--shard", f"{index}/3", "--json", check=0).stdout)
+            sizes.append(record["done"])
+        self.assertEqual((sum(sizes), min(sizes) > 0), (24, True))
+        self.assertEqual(self.hashes(), expected)
+        status = json.loads(self.run_step1x("batch", "--status", self.out, "--json", check=0).stdout)
+        self.assertEqual((status["total"], status["done"], status["left"]), (24, 24, 0))
+        # Other parts, by a Slurm array of which this is a task, and the whole: there already.
+        for env in ({"SLURM_ARRAY_TASK_ID": "6", "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_MAX": "6"}, {}):
+            record = json.loads(self.batch("--json", check=0, env=self.env(**env)).stdout)
+            self.assertEqual((record["done"], record["left"]), (0, 0))
+        self.assertIn("step1x-batch.2-of-2.jsonl", [path.name for path in self.out.iterdir()])
+        self.assertIn("24 items", self.run_step1x("batch", "--merge", self.out, check=0).stdout)
+        self.assertEqual([path.name for path in self.out.glob("step1x-batch*")], ["step1x-batch.jsonl"])
+        self.assertEqual(json.loads(self.batch("--json", check=0).stdout)["skipped"], 24)
+        gaps = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_ARRAY_TASK_MIN": "3", "SLURM_ARRAY_TASK_MAX": "7"}
+        self.assertIn("--shard", self.batch(check=2, env=self.env(**gaps)).stderr)
+
+
+if __name__ == "__main__":
+    harness.main()
