@@ -170,8 +170,11 @@ ExitCode report_dry_run(const std::vector<batch::Work>& works, const JournalView
   }
   std::string text = fmt::format("{} of {} to do", to_do, works.size());
   for (const auto& [state, count] : counts) text += fmt::format(", {} {}", count, state);
-  text += each > 0 ? fmt::format("; about {} ({:.2f} s each so far)\n", rough(seconds), each)
-                   : "; how long it takes is known after the first ones\n";
+  if (to_do > 0) {
+    text += each > 0 ? fmt::format("; about {} ({:.2f} s each so far)", rough(seconds), each)
+                     : "; how long it takes is known after the first ones";
+  }
+  text += "\n";
   print(text);
   return ExitCode::ok;
 }

@@ -190,9 +190,7 @@ def main():
         if options.json:
             options.json.write_text(json.dumps({"machine": title, "model_bytes": size, "rows": table.rows}, indent=1) + "\n")
     finally:
-        subprocess.run([harness.STEP1X, "worker", "stop", "--force"], env={**os.environ, "STEP1X_RUNTIME_DIR": str(folder / "run")},
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        shutil.rmtree(folder)
+        residency.clean_up(folder)
 
 
 if __name__ == "__main__":

@@ -216,6 +216,13 @@ def make_checkpoint(folder, share):
     subprocess.run([str(harness.BUILD / "tests/bench_random_checkpoint"), str(folder), str(tokenizer), str(share)], check=True, stdout=subprocess.DEVNULL)
 
 
+def clean_up(folder):
+    """Its worker, if it still lives, and everything that was made."""
+    subprocess.run([harness.STEP1X, "worker", "stop", "--force"], env={**os.environ, "STEP1X_RUNTIME_DIR": str(folder / "run")},
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    shutil.rmtree(folder)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build")
@@ -243,9 +250,7 @@ def main():
         worker.kill_engine()
         bench_kill(worker, size)
     finally:
-        subprocess.run([harness.STEP1X, "worker", "stop", "--force"], env={**os.environ, "STEP1X_RUNTIME_DIR": str(folder / "run")},
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        shutil.rmtree(folder)
+        clean_up(folder)
 
 
 if __name__ == "__main__":
