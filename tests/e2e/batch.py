@@ -200,16 +200,16 @@ class Gpu(batch_case.Case):
             self.offloaded(n + 1)
 
     def test_an_edit_comes_between_two_pictures(self):
-        self.fill(12)
-        client = self.start_batch("--progress-json", fake="step=150ms,load=10ms")
+        self.fill(20)
+        client = self.start_batch(fake="step=150ms,load=10ms")
         harness.eventually(lambda: list(self.out.glob("*.png")) if self.out.exists() else False, what="a picture")
-        before = len(list(self.out.glob("*.png")))
-        self.run_step1x(*self.edit_arguments(self.dir / "edit.png", fake="step=150ms,load=10ms", steps=1), check=0)
-        waited = len(list(self.out.glob("*.png"))) - before
+        done = self.run_step1x(*self.edit_arguments(self.dir / "edit.png", fake="step=150ms,load=10ms", steps=1), "--progress-json", check=0)
+        self.assertIsNone(client.poll(), "the batch was over before the edit: this test has shown nothing")
+        positions = [event["position"] for event in map(json.loads, done.stderr.splitlines()) if event["event"] == "queued"]
+        # Before it the picture that is computed, and not the one that waits.
+        self.assertLessEqual(max(positions), 1)
         client.communicate(timeout=harness.HANG)
-        # The one that ran, one that was being written, and perhaps the next, begun after it.
-        self.assertLessEqual(waited, 3)
-        self.assertEqual(len(self.hashes()), 12)
+        self.assertEqual(len(self.hashes()), 20)
 
     def test_several_devices_share_the_work(self):
         self.fill(12)
