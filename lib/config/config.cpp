@@ -43,12 +43,15 @@ Place find_file(const std::optional<fs::path>& flag) {
   return {base.empty() ? fs::path() : base / ".config/step1x/config.toml", ""};
 }
 
-// A path from the file means what it says whatever the current directory is. `only_with_slash`: a bare word is a
-// model's name.
-std::string resolve_path(const std::string& text, const fs::path& folder, bool only_with_slash) {
+// A path from the file means what it says whatever the current directory is. `model`: a bare word is a model's name,
+// and ORGANISATION/NAME, where no such folder is there, one in the hub's cache.
+std::string resolve_path(const std::string& text, const fs::path& folder, bool model) {
   if (text.starts_with("~/")) return (home() / text.substr(2)).string();
   if (text.empty() || text.starts_with('/') || text.starts_with("fake:")) return text;
-  if (only_with_slash && text.find('/') == std::string::npos) return text;
+  const auto slashes = std::ranges::count(text, '/');
+  std::error_code ignored;
+  if (model && (slashes == 0 || (slashes == 1 && !text.starts_with('.') && !fs::exists(folder / text, ignored))))
+    return text;
   return (folder / text).lexically_normal().string();
 }
 

@@ -71,6 +71,20 @@ TEST_CASE("a model without a slash is a name") {
   CHECK(load(std::nullopt).settings.model == "fake:step=5ms,log=a/b");
 }
 
+TEST_CASE("a hub id stays one unless a folder of that name lies beside the file") {
+  Scene scene;
+  const std::filesystem::path folder = scene.home() / ".config/step1x";
+  scene.write_default("model = 'stepfun-ai/Step1X-Edit-v1p1-diffusers'");
+  CHECK(load(std::nullopt).settings.model == "stepfun-ai/Step1X-Edit-v1p1-diffusers");
+  std::filesystem::create_directories(folder / "stepfun-ai/Step1X-Edit-v1p1-diffusers");
+  CHECK(load(std::nullopt).settings.model == (folder / "stepfun-ai/Step1X-Edit-v1p1-diffusers").string());
+  for (const std::string path : {"./a/b", "../b", "a/b/c", "./b"}) {
+    CAPTURE(path);
+    scene.write_default("model = '" + path + "'");
+    CHECK(load(std::nullopt).settings.model == (folder / path).lexically_normal().string());
+  }
+}
+
 TEST_CASE("in the environment ~/ is the home, and other relative paths stay for the current directory") {
   Scene scene;
   scene.set("STEP1X_MODEL", "~/m");
