@@ -100,6 +100,8 @@ batch::Json parameters_of(const Item& item, const ipc::Json& members, const std:
   for (const char* name : {"guidance_damping", "vae_tiling"}) {
     if (members.contains(name)) parameters[name] = members.at(name);
   }
+  if (own.guidance_damping) parameters["guidance_damping"] = *own.guidance_damping;
+  if (own.vae_tiling) parameters["vae_tiling"] = *own.vae_tiling;
   return parameters;
 }
 

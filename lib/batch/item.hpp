@@ -16,6 +16,8 @@ struct Overrides {
   std::optional<std::int64_t> size;
   std::optional<std::int64_t> steps;
   std::optional<double> guidance;
+  std::optional<std::string> guidance_damping;
+  std::optional<bool> vae_tiling;
   std::optional<std::string> output;  // relative to the output folder, instead of the template's
 };
 

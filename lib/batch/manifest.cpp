@@ -13,7 +13,8 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 30;
-constexpr const char* kKnown = "input, prompt, negative_prompt, seed, size, steps, guidance, output";
+constexpr const char* kKnown =
+    "input, prompt, negative_prompt, seed, size, steps, guidance, guidance_damping, vae_tiling, output";
 
 // Where in which file, for messages.
 struct Place {
@@ -51,6 +52,12 @@ std::int64_t integer_of(const Json& value, const std::string& name, std::int64_t
   return value.get<std::int64_t>();
 }
 
+std::string damping_of(const std::string& text, const Place& place) {
+  if (text != "all" && text != "early" && text != "off")
+    throw place.error(fmt::format("guidance_damping is '{}', not all, early or off", text));
+  return text;
+}
+
 void check_output(const std::string& output, const Place& place) {
   const fs::path path(output);
   const bool outside = path.is_absolute() || std::ranges::find(path, fs::path("..")) != path.end();
@@ -80,6 +87,11 @@ Item make_item(const Json& object, const fs::path& folder, const Place& place) {
       if (!value.is_number() || value < 0 || value > 100)
         throw place.error(fmt::format("guidance is {}, not a number from 0 to 100", value.dump()));
       own.guidance = value.get<double>();
+    } else if (name == "guidance_damping") {
+      own.guidance_damping = damping_of(text_of(value, name, place), place);
+    } else if (name == "vae_tiling") {
+      if (!value.is_boolean()) throw place.error(fmt::format("vae_tiling is {}, not true or false", value.dump()));
+      own.vae_tiling = value.get<bool>();
     } else if (name == "output") {
       own.output = text_of(value, name, place);
       check_output(*own.output, place);
@@ -111,10 +123,12 @@ std::vector<Item> from_lines(const std::string& text, const fs::path& file, cons
 // A cell as the JSON value that it means in its column.
 Json cell_value(const std::string& column, const std::string& cell) {
   if (cell.empty()) return nullptr;
-  const bool number = column == "seed" || column == "size" || column == "steps" || column == "guidance";
-  if (!number) return cell;
-  Json value = Json::parse(cell, nullptr, /*allow_exceptions=*/false);
-  return value.is_number() ? value : Json(cell);
+  for (const char* typed : {"seed", "size", "steps", "guidance", "vae_tiling"}) {
+    if (column != typed) continue;
+    Json value = Json::parse(cell, nullptr, /*allow_exceptions=*/false);
+    return value.is_number() || value.is_boolean() ? value : Json(cell);
+  }
+  return cell;
 }
 
 std::vector<Item> from_table(const std::string& text, char separator, const fs::path& file, const fs::path& folder) {

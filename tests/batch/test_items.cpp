@@ -148,16 +148,22 @@ TEST_CASE("manifests of every kind say the same") {
     CHECK(items[0].own.prompt == "make it \"red\", now");
     CHECK(items[0].own.seed == 7);
     CHECK(items[0].own.guidance == 4.5);
+    CHECK(items[0].own.guidance_damping == "off");
+    CHECK(items[0].own.vae_tiling == true);
     CHECK(items[1].key == "b.jpg");
     CHECK(items[1].own.prompt == "blue");
     CHECK(!items[1].own.seed);
   };
   check("m.jsonl",
-        "{\"input\":\"sub/a.jpg\",\"prompt\":\"make it \\\"red\\\", now\",\"seed\":7,\"guidance\":4.5}\n\n"
+        "{\"input\":\"sub/a.jpg\",\"prompt\":\"make it \\\"red\\\", now\",\"seed\":7,\"guidance\":4.5,"
+        "\"guidance_damping\":\"off\",\"vae_tiling\":true}\n\n"
         "{\"image\":\"./b.jpg\",\"prompt\":\"blue\",\"seed\":null}");
   check("m.csv",
-        "\xef\xbb\xbfinput,prompt,seed,guidance\r\nsub/a.jpg,\"make it \"\"red\"\", now\",7,4.5\r\nb.jpg,blue,,\r\n");
-  check("m.tsv", "input\tprompt\tseed\tguidance\nsub/a.jpg\t\"make it \"\"red\"\", now\"\t7\t4.5\nb.jpg\tblue\t\t\n");
+        "\xef\xbb\xbfinput,prompt,seed,guidance,guidance_damping,vae_tiling\r\n"
+        "sub/a.jpg,\"make it \"\"red\"\", now\",7,4.5,off,true\r\nb.jpg,blue,,,,\r\n");
+  check("m.tsv",
+        "input\tprompt\tseed\tguidance\tguidance_damping\tvae_tiling\n"
+        "sub/a.jpg\t\"make it \"\"red\"\", now\"\t7\t4.5\toff\ttrue\nb.jpg\tblue\t\t\t\t\n");
   const auto items = read_manifest(dir.write("m.json", R"({"a.jpg": "red", "b.jpg": "blue"})"), "/photos");
   REQUIRE(items.size() == 2);
   CHECK(items[1].own.prompt == "blue");
@@ -175,6 +181,8 @@ TEST_CASE("what is wrong in a manifest is told with its line") {
       {"7.csv", "input,seed\na.jpg,x"},
       {"8.csv", "input,seed\na.jpg"},
       {"9.csv", "input,prompt\na.jpg,\"open"},
+      {"10.jsonl", "\n{\"input\":\"a.jpg\",\"guidance_damping\":\"late\"}"},
+      {"11.csv", "input,vae_tiling\na.jpg,perhaps"},
   };
   for (const auto& [name, text] : wrong) {
     CAPTURE(name);
