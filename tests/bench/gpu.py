@@ -171,7 +171,7 @@ def main():
             shutil.copytree(residency.SMALL, model)
         else:
             start = time.perf_counter()
-            residency.make_checkpoint(model, options.share)
+            residency.harness.make_checkpoint(model, options.share)
             print(f"made the checkpoint in {time.perf_counter() - start:.0f} s", flush=True)
         files = sorted(model.rglob("*.safetensors"))
         worker = residency.Worker(folder, model)

@@ -211,11 +211,6 @@ def bench_kill(worker, size):
     print(f"  kill -9 of the worker to its {size / GIB:.1f} GiB free: {time.perf_counter() - start:.2f} s   goal <= 2", flush=True)
 
 
-def make_checkpoint(folder, share):
-    tokenizer = harness.BUILD / "golden/qwen2-tokenizer/tokenizer.json"
-    subprocess.run([str(harness.BUILD / "tests/bench_random_checkpoint"), str(folder), str(tokenizer), str(share)], check=True, stdout=subprocess.DEVNULL)
-
-
 def clean_up(folder):
     """Its worker, if it still lives, and everything that was made."""
     subprocess.run([harness.STEP1X, "worker", "stop", "--force"], env={**os.environ, "STEP1X_RUNTIME_DIR": str(folder / "run")},
@@ -237,7 +232,7 @@ def main():
             options.runs = 1
             shutil.copytree(SMALL, model)
         else:
-            make_checkpoint(model, options.share)
+            harness.make_checkpoint(model, options.share)
         files = sorted(model.rglob("*.safetensors"))
         worker = Worker(folder, model)
         worker.load("cpu")

@@ -10,65 +10,17 @@ import sys
 import time
 
 import harness
+import memory_group
 
 LIMIT = 300 << 20  # bytes
 BYSTANDER = "x = bytearray(60 << 20)\nprint('ready', flush=True)\nimport time\nwhile True: time.sleep(0.1)"
-
-
-def own_group(controller):
-    """The path of this process's group in the hierarchy that has the controller ("" for version 2), or None."""
-    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controller in controllers.split(","):
-            return path
-    return None
-
-
-class Group:
-    """A memory group of this test's own, gone with remove()."""
-
-    def __init__(self):
-        name = f"step1x-test-{os.getpid()}"
-        if own_group("memory") is not None:
-            mount = pathlib.Path("/sys/fs/cgroup/memory")
-            self.version, limit, swap = 1, "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
-        else:
-            mount = pathlib.Path("/sys/fs/cgroup")
-            self.version, limit, swap = 2, "memory.max", "memory.swap.max"
-        own = mount / (own_group("memory") or own_group("") or "/").lstrip("/")
-        # In a container the path may be the host's, and this group the root of what is mounted.
-        self.path = (own if own.is_dir() else mount) / name
-        self.path.mkdir()
-        try:
-            (self.path / limit).write_text(str(LIMIT))
-            if (self.path / swap).exists():
-                (self.path / swap).write_text(str(LIMIT) if self.version == 1 else "0")
-        except OSError:
-            self.remove()
-            raise
-
-    def enter(self):
-        (self.path / "cgroup.procs").write_text(str(os.getpid()))
-
-    def pids(self):
-        return [int(pid) for pid in (self.path / "cgroup.procs").read_text().split()]
-
-    def remove(self):
-        harness.eventually(self.try_remove, what=f"{self.path} is removed")
-
-    def try_remove(self):
-        try:
-            self.path.rmdir()
-        except OSError:
-            return False
-        return True
 
 
 class MemoryKiller(harness.Case):
     def setUp(self):
         super().setUp()
         try:
-            self.group = Group()
+            self.group = memory_group.Group(LIMIT)
         except OSError as problem:
             self.skipTest(f"no memory control group can be made here: {problem}")
         # Cleanups run last in, first out: the processes go before their group.

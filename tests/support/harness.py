@@ -150,6 +150,12 @@ def rss(pid):
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def make_checkpoint(folder, share):
+    """Random weights of the released widths; share 0 is one block of each kind: 3.7 GB."""
+    tokenizer = BUILD / "golden/qwen2-tokenizer/tokenizer.json"
+    subprocess.run([str(BUILD / "tests/bench_random_checkpoint"), str(folder), str(tokenizer), str(share)], check=True, stdout=subprocess.DEVNULL)
+
+
 def picture(width, height, seals=fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE, size=None):
     """A memfd as ipc/protocol.md, section 2, wants it, or not quite."""
     fd = os.memfd_create("picture", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
