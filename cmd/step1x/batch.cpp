@@ -16,6 +16,7 @@
 #include "isolated.hpp"
 #include "job_flags.hpp"
 #include "memory/gpus.hpp"
+#include "model.hpp"
 #include "picture_input.hpp"
 #include "settings.hpp"
 
@@ -181,6 +182,8 @@ ExitCode run_works(const BatchFlags& flags, const Context& context) {
   options.reader.model = batch::model_stamp(options.members.at("model").get<std::string>());
   options.reader.limits = limits_of(loaded.settings);
   options.reader.again = flags.again;
+  options.writer = {
+      folder, options.reader.model, model_label(loaded), {loaded.settings.metadata, !loaded.settings.strip}};
   if (flags.dry_run) {
     check_outputs(works.works, folder, false);
     return report_dry_run(works.works, batch::JournalView::read(folder), options.reader, context);
@@ -285,6 +288,7 @@ void add_batch(CLI::App& app, Context& context) {
   add_input_flags(*command, flags->inputs);
   add_run_flags(*command, *flags);
   add_job_flags(*command, *flags);
+  add_strip_flag(*command, *flags);
   add_json_flag(*command, context);
   add_common_flags(*command, context);
   command->footer(

@@ -9,7 +9,6 @@
 #include <deque>
 #include <map>
 
-#include "batch/writer.hpp"
 #include "ipc/fields.hpp"
 #include "ipc/picture.hpp"
 #include "signals.hpp"
@@ -63,7 +62,7 @@ class Run {
       : works_(works),
         options_(options),
         events_(events),
-        writer_(works, before, journal, {options.reader.folder, options.reader.model}, [this] { bell_.ring(); }),
+        writer_(works, before, journal, options.writer, [this] { bell_.ring(); }),
         reader_(works, before, options.reader, [this] { bell_.ring(); }) {
     tally_.total = works.size();
   }
@@ -239,6 +238,7 @@ class Run {
     const ipc::Fields fields(message.body);
     batch::Outcome outcome = outcome_of(flight);
     outcome.picture = std::move(message.fd);
+    outcome.metadata = std::move(flight.loaded.metadata);
     outcome.width = static_cast<int>(fields.integer("width", 1, ipc::kMaxSide));
     outcome.height = static_cast<int>(fields.integer("height", 1, ipc::kMaxSide));
     outcome.timings = message.body.value("timings", ipc::Json::object());

@@ -11,6 +11,7 @@
 #include "base/duration.hpp"
 #include "batch/reader.hpp"
 #include "batch/work.hpp"
+#include "batch/writer.hpp"
 #include "ipc/client.hpp"
 
 namespace step1x::cli {
@@ -49,6 +50,7 @@ class BatchEvents {
 struct BatchOptions {
   ipc::ClientOptions client;
   batch::Reader::Options reader;
+  batch::Writer::Options writer;
   // What every request has besides the item's own: model, device, timers, ...
   ipc::Json members;
   // The devices to spread items over; empty: the one in `members`.

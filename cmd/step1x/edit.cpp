@@ -36,7 +36,7 @@ ExitCode run_edit(const EditFlags& flags, const Context& context) {
   request["fd"] = "image";
   request["width"] = picture.width;
   request["height"] = picture.height;
-  job.run(request, picture.fd.get(), flags.input, output);
+  job.run(request, picture, output);
   return ExitCode::ok;
 }
 
@@ -60,6 +60,7 @@ void add_edit(CLI::App& app, Context& context) {
       ->type_name("N")
       ->check(CLI::Range(16, 4096));
   add_job_flags(*command, *flags);
+  add_strip_flag(*command, *flags);
   add_json_flag(*command, context);
   add_common_flags(*command, context);
   command->footer(

@@ -24,8 +24,7 @@ ExitCode run_generate(const GenerateFlags& flags, const Context& context) {
   request["op"] = "generate";
   request["width"] = flags.width;
   request["height"] = flags.height;
-  constexpr int kNoPicture = -1;
-  job.run(request, kNoPicture, "", output);
+  job.run(request, InputPicture{}, output);
   return ExitCode::ok;
 }
 

@@ -107,12 +107,17 @@ void add_job_flags(CLI::App& command, JobFlags& flags) {
       ->type_name("DURATION");
   command.add_flag("--vae-tiling", flags.vae_tiling,
                    "Take less memory: encode and decode the picture in blended tiles");
+  command.add_flag("--no-metadata", flags.no_metadata, "Do not write into the picture how it was made");
   command
       .add_option("--keep", flags.keep, "Keep the model on the GPU for this long afterwards: 90s, 10m, 0, -1 for ever")
       ->type_name("DURATION");
   command.add_option("--timeout", flags.timeout, "Give up after this long, with exit code 75")->type_name("DURATION");
   command.add_flag("--progress-json", flags.progress_json, "Print every event as a line of JSON on standard error");
   command.add_flag("--isolated", flags.isolated, "Use a worker of its own, which ends with this command");
+}
+
+void add_strip_flag(CLI::App& command, JobFlags& flags) {
+  command.add_flag("--strip", flags.strip, "Leave the EXIF of the input out: camera, place, author");
 }
 
 std::string read_prompt(const JobFlags& flags, bool stdin_taken) {
@@ -143,6 +148,8 @@ config::Loaded apply_flags(config::Loaded loaded, const JobFlags& flags) {
   settings.device = flags.device.value_or(settings.device);
   settings.plan = flags.plan.value_or(settings.plan);
   settings.max_vram = flags.max_vram ? *flags.max_vram : settings.max_vram;
+  settings.metadata = settings.metadata && !flags.no_metadata;
+  settings.strip = settings.strip || flags.strip;
   check_utf8(settings.negative_prompt, "--negative-prompt");
   if (flags.timeout) settings.timeout = parse_duration(*flags.timeout, "--timeout");
   if (flags.keep) {

@@ -29,11 +29,14 @@ struct JobFlags {
   std::optional<std::string> min_free_vram;
   std::optional<std::string> wait_gpu;
   bool vae_tiling = false;
+  bool no_metadata = false;
+  bool strip = false;  // where there is an input
   bool progress_json = false;
   bool isolated = false;
 };
 
 void add_job_flags(CLI::App& command, JobFlags& flags);
+void add_strip_flag(CLI::App& command, JobFlags& flags);
 
 // A flag goes before a setting. Throws Error(usage).
 config::Loaded apply_flags(config::Loaded loaded, const JobFlags& flags);

@@ -51,4 +51,11 @@ std::string resolve_model(const config::Loaded& loaded) {
       loaded.file.string());
 }
 
+std::string model_label(const config::Loaded& loaded) {
+  const fs::path model = loaded.settings.model;
+  std::error_code ignored;
+  if (!model.is_absolute() && !fs::exists(model, ignored)) return model.string();
+  return fs::absolute(model / "").lexically_normal().parent_path().filename().string();
+}
+
 }  // namespace step1x::cli

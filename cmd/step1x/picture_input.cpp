@@ -24,7 +24,7 @@ InputPicture read_picture(const std::string& input, const config::Settings& sett
                    : image::Decoder::from_file(input, limits);
   ipc::PictureWriter picture(decoder.width(), decoder.height());
   decoder.read(picture.pixels());
-  return {picture.seal(), decoder.width(), decoder.height()};
+  return {input, picture.seal(), decoder.width(), decoder.height(), decoder.metadata()};
 }
 
 }  // namespace step1x::cli

@@ -10,9 +10,11 @@
 namespace step1x::cli {
 
 struct InputPicture {
-  UniqueFd fd;  // sealed, width * height * 3
+  std::string name;  // as it was given
+  UniqueFd fd;       // sealed, width * height * 3
   int width = 0;
   int height = 0;
+  image::Metadata metadata;
 };
 
 // What is taken for a picture.

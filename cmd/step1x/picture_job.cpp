@@ -1,9 +1,11 @@
 #include "picture_job.hpp"
 
 #include "image/encode.hpp"
+#include "image/provenance.hpp"
 #include "ipc/picture.hpp"
 #include "isolated.hpp"
 #include "job.hpp"
+#include "model.hpp"
 #include "settings.hpp"
 #include "terminal.hpp"
 
@@ -29,6 +31,17 @@ std::string record(const ipc::Json& request, const JobResult& result, const std:
   return out.dump(-1, ' ', false, ipc::Json::error_handler_t::replace) + "\n";
 }
 
+// Everything that decides what the picture is.
+nlohmann::ordered_json parameters_of(const ipc::Json& request) {
+  nlohmann::ordered_json parameters;
+  for (const char* key :
+       {"prompt", "negative_prompt", "size", "steps", "guidance", "seed", "guidance_damping", "vae_tiling"}) {
+    if (request.contains(key)) parameters[key] = request[key];
+  }
+  if (request["op"] == "generate") parameters.erase("size");
+  return parameters;
+}
+
 }  // namespace
 
 void check_standard_output(const PictureOutput& output, const Context& context) {
@@ -40,7 +53,7 @@ void PictureJob::note(const char* name) {
   timings_[name] = std::chrono::duration<double>(Clock::now() - start_).count();
 }
 
-void PictureJob::run(const ipc::Json& request, int picture, const std::string& input, const PictureOutput& output) {
+void PictureJob::run(const ipc::Json& request, const InputPicture& input, const PictureOutput& output) {
   JobOptions job;
   job.client = client_options(loaded_.settings, context_);
   if (flags_.isolated) job.client = isolated(std::move(job.client));
@@ -48,19 +61,22 @@ void PictureJob::run(const ipc::Json& request, int picture, const std::string& i
   job.timeout = loaded_.settings.timeout;
   job.verbose = context_.verbose;
   Progress progress(Progress::choose(context_.quiet, flags_.progress_json));
-  const JobResult result = run_job(request, picture, job, progress);
+  const JobResult result = run_job(request, input.fd.get(), job, progress);
   progress.clear();
 
   const auto encode = Clock::now();
   const int width = result.done.at("width").get<int>();
   const int height = result.done.at("height").get<int>();
   const ipc::PictureView pixels(result.picture.get(), width, height);
-  const std::vector<std::byte> bytes = image::encode(pixels.pixels(), width, height, output.format());
+  image::EncodeOptions options;
+  options.metadata = image::result_metadata({loaded_.settings.metadata, !loaded_.settings.strip}, input.metadata,
+                                            {request["op"] == "edit", model_label(loaded_), parameters_of(request)});
+  const std::vector<std::byte> bytes = image::encode(pixels.pixels(), width, height, output.format(), options);
   const std::string path = output.write(bytes);
   timings_["write"] = std::chrono::duration<double>(Clock::now() - encode).count();
   note("all");
   if (context_.json) {
-    print(record(request, result, input, path, timings_));
+    print(record(request, result, input.name, path, timings_));
   } else if (!output.is_stdout()) {
     print(path + "\n");
   }

@@ -8,6 +8,7 @@
 #include "config/config.hpp"
 #include "ipc/frame.hpp"
 #include "job_flags.hpp"
+#include "picture_input.hpp"
 #include "picture_output.hpp"
 
 namespace step1x::cli {
@@ -19,10 +20,10 @@ class PictureJob {
 
   // Seconds since construction, under a name of the record's `timings`.
   void note(const char* name);
-  // Sends the request with `picture` (a descriptor, or -1), writes the result to `output`, and prints path or record.
-  // input: for the record; empty: none. Throws Error as run_job() does, and Error(failure) when the result cannot be
+  // Sends the request with `input`, which may be none (InputPicture{}), writes the result to `output`, and prints path
+  // or record. Throws Error as run_job() does, and Error(failure) when the result cannot be
   // written.
-  void run(const ipc::Json& request, int picture, const std::string& input, const PictureOutput& output);
+  void run(const ipc::Json& request, const InputPicture& input, const PictureOutput& output);
 
  private:
   using Clock = std::chrono::steady_clock;

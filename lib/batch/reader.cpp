@@ -67,6 +67,7 @@ void Reader::decode(const Work& work, Loaded& loaded) const {
   decoder.read(picture.pixels());
   loaded.width = decoder.width();
   loaded.height = decoder.height();
+  loaded.metadata = decoder.metadata();
   loaded.picture = picture.seal();
 }
 

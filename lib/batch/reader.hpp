@@ -24,6 +24,7 @@ struct Loaded {
   UniqueFd picture;  // sealed; empty when it is not wanted, or there is a problem
   int width = 0;
   int height = 0;
+  image::Metadata metadata;  // the input's
   double seconds = 0;
   std::optional<Error> problem;
 };

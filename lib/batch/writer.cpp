@@ -42,7 +42,11 @@ std::optional<Written> Writer::take() {
 // Returns the hash of what was written.
 std::string Writer::write_picture(const Work& work, const Outcome& outcome) const {
   const ipc::PictureView pixels(outcome.picture.get(), outcome.width, outcome.height);
-  const std::vector<std::byte> bytes = image::encode(pixels.pixels(), outcome.width, outcome.height, work.format);
+  image::EncodeOptions options;
+  options.metadata =
+      image::result_metadata(options_.metadata, outcome.metadata, {true, options_.model_label, work.parameters});
+  const std::vector<std::byte> bytes =
+      image::encode(pixels.pixels(), outcome.width, outcome.height, work.format, options);
   const std::filesystem::path path = options_.folder / work.output;
   std::error_code problem;
   std::filesystem::create_directories(path.parent_path(), problem);

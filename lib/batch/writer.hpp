@@ -12,6 +12,7 @@
 #include "base/fd.hpp"
 #include "batch/handoff.hpp"
 #include "batch/work.hpp"
+#include "image/provenance.hpp"
 
 namespace step1x::batch {
 
@@ -22,6 +23,7 @@ struct Outcome {
   UniqueFd picture;  // sealed; empty: it failed
   int width = 0;
   int height = 0;
+  image::Metadata metadata;  // the input's
   Json timings = Json::object();
   int attempts = 1;
   std::optional<Error> problem;
@@ -38,7 +40,9 @@ class Writer {
  public:
   struct Options {
     std::filesystem::path folder;
-    std::string model;  // model_stamp()
+    std::string model;        // model_stamp()
+    std::string model_label;  // in the pictures
+    image::MetadataChoice metadata;
   };
   // `works`, `before` and `journal` outlive it. written: called from its thread when there is something to take.
   Writer(const std::vector<Work>& works, const JournalView& before, Journal& journal, Options options,

@@ -31,6 +31,8 @@ struct Settings {
   Duration exit_timeout = std::chrono::minutes(30);
   bool auto_monitor = true;
   std::string runtime_dir;  // empty: the default of ipc/directory.hpp
+  bool metadata = true;
+  bool strip = false;
   std::int64_t max_pixels = 64'000'000;
   std::int64_t max_side = 30'000;
   std::int64_t max_file_bytes = 1LL << 30;

@@ -13,6 +13,7 @@
 #include "image/one_line.hpp"
 #include "image/pixels.hpp"
 #include "image/vips_library.hpp"
+#include "image/vips_metadata.hpp"
 
 namespace step1x::image {
 
@@ -22,6 +23,7 @@ struct Decoder::State {
   VipsImagePtr stored;
   PixelLayout layout;
   std::optional<Upright> upright;
+  Metadata metadata;
 };
 
 namespace {
@@ -274,6 +276,7 @@ Decoder Decoder::from_bytes(std::vector<std::byte> bytes, std::string name, cons
   const VipsLibrary& v = vips();
   state->upright.emplace(v.vips_image_get_orientation(image), v.vips_image_get_width(image),
                          v.vips_image_get_height(image));
+  state->metadata = metadata_of(image);
   return Decoder(std::move(state));
 }
 
@@ -283,6 +286,10 @@ int Decoder::width() const {
 
 int Decoder::height() const {
   return state_->upright->height();
+}
+
+const Metadata& Decoder::metadata() const {
+  return state_->metadata;
 }
 
 void Decoder::read(std::span<std::byte> rgb) {

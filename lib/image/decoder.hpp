@@ -20,6 +20,8 @@
 #include <string>
 #include <vector>
 
+#include "image/metadata.hpp"
+
 namespace step1x::image {
 
 struct Limits {
@@ -43,6 +45,9 @@ class Decoder {
   // In pixels, upright.
   int width() const;
   int height() const;
+
+  // For a picture that is made of this one; without XMP.
+  const Metadata& metadata() const;
 
   // Decodes into exactly width * height * 3 bytes: R, G, B, rows from top to bottom, no padding. Once.
   void read(std::span<std::byte> rgb);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "image/format.hpp"
+#include "image/metadata.hpp"
 
 namespace step1x::image {
 
@@ -15,7 +16,9 @@ struct EncodeOptions {
   // 1 to 100 for JPEG, WebP, AVIF and HEIC; the others lose nothing (GIF: but colours) and ignore it. The defaults are
   // high, because results are edited again: JPEG 95, WebP 95, AVIF 85, HEIC 85. Chroma is never subsampled, where the
   // format lets one choose (WebP does not): it smears the very edges that an edit has drawn.
-  std::optional<int> quality;
+  std::optional<int> quality = std::nullopt;
+  // PNG, JPEG, WebP, AVIF and HEIC hold all of it, TIFF the XMP, GIF nothing.
+  Metadata metadata = {};
 };
 
 // rgb holds width * height * 3 bytes: R, G, B, rows from top to bottom, no padding.

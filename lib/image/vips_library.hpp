@@ -38,6 +38,11 @@ struct VipsLibrary {
   X(vips_image_get_orientation)    \
   X(vips_image_get_typeof)         \
   X(vips_image_get_blob)           \
+  X(vips_image_get_fields)         \
+  X(vips_image_get_string)         \
+  X(vips_image_get_xres)           \
+  X(vips_image_get_yres)           \
+  X(vips_image_set_string)         \
   X(vips_image_set_blob_copy)      \
   X(vips_region_new)               \
   X(vips_region_prepare)           \
@@ -59,6 +64,7 @@ struct VipsLibrary {
   X(vips_heifsave_buffer)          \
   X(g_object_unref)                \
   X(g_free)                        \
+  X(g_strfreev)                    \
   X(g_log_set_default_handler)     \
   X(g_module_open)
 #define STEP1X_DECLARE(function) decltype(&::function) function = nullptr;

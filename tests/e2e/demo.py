@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import subprocess
 
+import batch_case
 import harness
 
 MODEL = harness.SOURCE / "lib/demo/model"
@@ -57,11 +59,48 @@ class Demo(harness.Case):
                 done = self.run_step1x("edit", PHOTO, "-p", "x", "--model", model, "-o", self.dir / "out.png", check=4)
                 self.assertRegex(done.stderr, rf"\Astep1x: [^\n]*model_index.json: 'step1x.{key}' is [^\n]*\n\Z")
 
+    def test_the_picture_names_its_model_but_not_where_that_was(self):
+        model = self.dir / "secret/my model"
+        shutil.copytree(MODEL, model)
+        for named, label in (("demo", b"demo"), (model, b"my model"), (f"{model}/", b"my model")):
+            with self.subTest(named):
+                self.record("--size", 64, "--steps", 1, model=named)
+                picture = (self.dir / "out.png").read_bytes()
+                self.assertIn(b"<Iptc4xmpExt:AISystemUsed>" + label + b"<", picture)
+                self.assertNotIn(b"secret", picture)
+
     def test_a_name_of_the_configuration_goes_before_the_builtin_one(self):
         config = self.dir / "config.toml"
         config.write_text('[models]\ndemo = "/nowhere/at/all"\n')
         done = self.run_step1x("edit", PHOTO, "-p", "x", "--model", "demo", "--config", config, "-o", self.dir / "out.png", check=4)
         self.assertIn("/nowhere/at/all", done.stderr)
+
+
+class Batch(batch_case.Case):
+    @staticmethod
+    def vips(*command):
+        return subprocess.run(["vips", *map(str, command)], check=True, capture_output=True, text=True, timeout=harness.HANG).stdout
+
+    def colourfulness(self, picture):
+        """The mean chroma of CIE LCh."""
+        self.vips("colourspace", picture, self.dir / "lch.v", "lch")
+        self.vips("extract_band", self.dir / "lch.v", self.dir / "chroma.v", "1")
+        return float(self.vips("avg", self.dir / "chroma.v"))
+
+    def test_twelve_photographs_become_black_and_white_with_one_load(self):
+        self.photos.mkdir()
+        for n in range(12):
+            name = self.photos / f"photo{n:02}.{('jpg', 'png', 'webp')[n % 3]}"
+            self.vips("crop", (harness.PHOTO, PHOTO)[n % 2], name, 10 * n, 5 * n, 200 + 10 * n, 220)
+        before = {path.name: self.colourfulness(path) for path in self.photos.iterdir()}
+        self.run_step1x("batch", "-i", self.photos, "-o", self.out, "-p", "make it black and white", "--model", "demo", "--device", "cpu", check=0)
+        self.assertEqual(sorted(item["key"] for item in self.items() if item["state"] == "done"), sorted(before))
+        for name, colour in before.items():
+            with self.subTest(name):
+                self.assertLess(self.colourfulness(self.out / name), 0.3 * colour)
+                sizes = [subprocess.run(["vipsheader", "-f", "width", folder / name], check=True, capture_output=True).stdout for folder in (self.photos, self.out)]
+                self.assertEqual(*sizes)
+        self.assertEqual(self.status()["statistics"]["total_loads"], 1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,84 @@
+#include "image/exif.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace step1x::image {
+namespace {
+
+constexpr std::uint16_t kOrientation = 0x0112;
+constexpr std::uint16_t kThumbnailOffset = 0x0201;
+constexpr std::uint16_t kThumbnailBytes = 0x0202;
+constexpr std::size_t kEntryBytes = 12;
+
+// Numbers at places that the bytes themselves name: what lies outside is 0, and writing there does nothing.
+class Tiff {
+ public:
+  Tiff(std::span<std::byte> bytes, bool little) : bytes_(bytes), little_(little) {}
+
+  std::uint64_t number(std::size_t at, std::size_t size) const {
+    if (at > bytes_.size() || bytes_.size() - at < size) return 0;
+    std::uint64_t value = 0;
+    for (std::size_t i = 0; i < size; ++i)
+      value = value << 8 | std::to_integer<std::uint64_t>(bytes_[at + (little_ ? size - 1 - i : i)]);
+    return value;
+  }
+  void set(std::size_t at, std::size_t size, std::uint64_t value) {
+    if (at > bytes_.size() || bytes_.size() - at < size) return;
+    for (std::size_t i = 0; i < size; ++i)
+      bytes_[at + (little_ ? i : size - 1 - i)] = static_cast<std::byte>(value >> (8 * i));
+  }
+  void clear(std::size_t at, std::size_t size) {
+    if (at > bytes_.size()) return;
+    std::ranges::fill(bytes_.subspan(at, std::min(size, bytes_.size() - at)), std::byte{0});
+  }
+
+  // Where the value of a tag is, in a directory that has it: a SHORT or LONG stands in its entry.
+  std::size_t entry(std::size_t directory, std::uint16_t tag) const {
+    const std::size_t count = number(directory, 2);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t at = directory + 2 + i * kEntryBytes;
+      if (at >= bytes_.size()) break;
+      if (number(at, 2) == tag) return at;
+    }
+    return 0;
+  }
+  std::uint64_t value(std::size_t entry) const {
+    constexpr std::uint64_t kShort = 3;
+    return number(entry + 8, number(entry + 2, 2) == kShort ? 2 : 4);
+  }
+
+ private:
+  std::span<std::byte> bytes_;
+  bool little_;
+};
+
+bool begins(std::span<const std::byte> bytes, std::string_view text) {
+  return bytes.size() >= text.size() &&
+         std::ranges::equal(bytes.first(text.size()), std::as_bytes(std::span(text.data(), text.size())));
+}
+
+}  // namespace
+
+void fit_exif(std::span<std::byte> block) {
+  using namespace std::string_view_literals;
+  constexpr std::string_view kName = "Exif\0\0"sv;
+  if (begins(block, kName)) block = block.subspan(kName.size());
+  const bool little = begins(block, "II*\0"sv);
+  if (!little && !begins(block, "MM\0*"sv)) return;
+  Tiff tiff(block, little);
+  const std::size_t first = tiff.number(4, 4);
+  if (const std::size_t orientation = tiff.entry(first, kOrientation); orientation != 0)
+    tiff.set(orientation + 8, 2, 1);
+  const std::size_t link = first + 2 + tiff.number(first, 2) * kEntryBytes;
+  const std::size_t second = tiff.number(link, 4);
+  if (second == 0) return;
+  const std::size_t offset = tiff.entry(second, kThumbnailOffset);
+  const std::size_t bytes = tiff.entry(second, kThumbnailBytes);
+  if (offset != 0 && bytes != 0) tiff.clear(tiff.value(offset), tiff.value(bytes));
+  tiff.set(link, 4, 0);
+}
+
+}  // namespace step1x::image

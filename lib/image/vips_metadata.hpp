@@ -1,0 +1,15 @@
+// Metadata between libvips' images and ours. Under VipsLock.
+#pragma once
+
+#include "image/metadata.hpp"
+#include "image/vips_library.hpp"
+
+namespace step1x::image {
+
+// All but the XMP, which tells of the old picture.
+Metadata metadata_of(VipsImage* image);
+
+// `image` must be nobody else's. What its format has no place for is dropped when it is saved.
+void attach(VipsImage* image, const Metadata& metadata);
+
+}  // namespace step1x::image
