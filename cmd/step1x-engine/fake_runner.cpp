@@ -55,7 +55,8 @@ void paint(const Job& job, std::span<std::byte> out) {
           (from[0] * 77 + from[1] * 150 + from[2] * 29) >> 8;  // Rec. 601 luma in 8-bit fixed point
       for (std::size_t c = 0; c < 3; ++c) {
         const unsigned toned = (from[c] + brightness * (64 + look.tint[c]) / 160) / 2;
-        out[at + c] = static_cast<std::byte>(std::min(255U, toned * shade[static_cast<std::size_t>(x + y)] / 8));
+        out[at + c] = static_cast<std::byte>(
+            std::min(255U, toned * shade[static_cast<std::size_t>(x) + static_cast<std::size_t>(y)] / 8));
       }
     }
   }

@@ -143,7 +143,7 @@ void run(const fs::path& folder, const fs::path& tokenizer, double share) {
 
 int main(int argc, char** argv) {
   const double share = argc == 4 ? std::atof(argv[3]) : 1;
-  if (argc < 3 || argc > 4 || !(share > 0 && share <= 1)) {
+  if (argc < 3 || argc > 4 || !(share >= 0 && share <= 1)) {
     fmt::print(stderr, "usage: bench_random_checkpoint FOLDER TOKENIZER.JSON [SHARE]\n");
     return 2;
   }

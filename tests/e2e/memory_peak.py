@@ -46,16 +46,16 @@ class MemoryPeak(harness.Case):
                 break
         peak.over.set()
         peak.join()
-        edit.stderr.read()
-        self.assertEqual(edit.wait(harness.HANG), 0, lines)
+        edit.communicate(timeout=harness.HANG)
+        self.assertEqual(edit.returncode, 0, lines)
         print(f"{device}: weights {self.weights >> 20} MiB, peak {peak.bytes >> 20} MiB", flush=True)
         self.assertGreater(peak.bytes, 0.95 * self.weights)
         self.run_step1x("worker", "stop", "--force", check=0)
         return peak.bytes
 
-    def test_a_load_takes_the_weights_once_and_a_device_apart_from_the_arena_once_more(self):
+    def test_a_load_takes_the_weights_once_beside_the_memory_of_the_device(self):
         self.assertLessEqual(self.peak_of("cpu"), 1.05 * self.weights + SLACK)
-        self.assertLessEqual(self.peak_of("sim:5g"), 2.05 * self.weights + SLACK)
+        self.assertLessEqual(self.peak_of("sim:5g"), 1.05 * self.weights + SLACK + (5 << 30))
 
 
 if __name__ == "__main__":
