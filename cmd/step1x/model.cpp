@@ -53,6 +53,8 @@ std::string resolve_model(const config::Loaded& loaded) {
 
 std::string model_label(const config::Loaded& loaded) {
   const fs::path model = loaded.settings.model;
+  // What the stand-in does besides pictures does not show in them.
+  if (model.string().starts_with("fake:")) return "fake";
   std::error_code ignored;
   if (!model.is_absolute() && !fs::exists(model, ignored)) return model.string();
   return fs::absolute(model / "").lexically_normal().parent_path().filename().string();

@@ -10,7 +10,7 @@ import time
 
 import crowd
 import harness
-import memory_killer
+import memory_group
 
 ARENA = 32 << 20
 FAKE = f"arena={ARENA},load=100ms,step=5ms"
@@ -276,7 +276,7 @@ class Devices(Case):
 class NoRoom(Case):
     def test_a_model_that_does_not_fit_in_ram_stays_on_the_gpu_and_status_says_why(self):
         try:
-            group = memory_killer.Group()  # of 300 MiB, less than what must stay free
+            group = memory_group.Group(300 << 20)  # less than what must stay free
         except OSError as problem:
             self.skipTest(f"no memory control group can be made here: {problem}")
         self._cleanups.insert(0, (group.remove, (), {}))
