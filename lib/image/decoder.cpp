@@ -204,15 +204,8 @@ int take_srgb(VipsRegion* region, VipsRect* area, void* to) {
 
 // An embedded profile that says something else than sRGB. A copy, because decoding replaces the image's metadata.
 std::vector<std::byte> foreign_profile(VipsImage* image) {
-  const VipsLibrary& v = vips();
-  const void* data = nullptr;
-  std::size_t size = 0;
-  if (v.vips_image_get_typeof(image, VIPS_META_ICC_NAME) == 0 ||
-      v.vips_image_get_blob(image, VIPS_META_ICC_NAME, &data, &size) != 0) {
-    return {};
-  }
-  const std::span profile(static_cast<const std::byte*>(data), size);
-  if (is_srgb(profile)) return {};
+  const std::span<const std::byte> profile = blob_of(image, VIPS_META_ICC_NAME);
+  if (profile.empty() || is_srgb(profile)) return {};
   return {profile.begin(), profile.end()};
 }
 

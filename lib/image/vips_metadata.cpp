@@ -12,21 +12,15 @@ bool is_outdated(std::string_view name) {
   return name == "exif-ifd0-Orientation" || name.starts_with("exif-ifd1-");
 }
 
-std::vector<std::byte> exif_block(VipsImage* image) {
+}  // namespace
+
+std::span<const std::byte> blob_of(VipsImage* image, const char* name) {
   const VipsLibrary& v = vips();
   const void* data = nullptr;
   std::size_t size = 0;
-  if (v.vips_image_get_typeof(image, VIPS_META_EXIF_NAME) == 0 ||
-      v.vips_image_get_blob(image, VIPS_META_EXIF_NAME, &data, &size) != 0) {
-    return {};
-  }
-  const auto* first = static_cast<const std::byte*>(data);
-  std::vector<std::byte> block(first, first + size);
-  fit_exif(block);
-  return block;
+  if (v.vips_image_get_typeof(image, name) == 0 || v.vips_image_get_blob(image, name, &data, &size) != 0) return {};
+  return {static_cast<const std::byte*>(data), size};
 }
-
-}  // namespace
 
 Metadata metadata_of(VipsImage* image) {
   const VipsLibrary& v = vips();
@@ -39,8 +33,10 @@ Metadata metadata_of(VipsImage* image) {
     metadata.y_resolution = y;
   }
   Exif& exif = metadata.exif;
-  exif.block = exif_block(image);
-  if (exif.block.empty()) return metadata;
+  const std::span<const std::byte> block = blob_of(image, VIPS_META_EXIF_NAME);
+  if (block.empty()) return metadata;
+  exif.block.assign(block.begin(), block.end());
+  fit_exif(exif.block);
   char** const names = v.vips_image_get_fields(image);
   for (char** name = names; *name != nullptr; ++name) {
     const char* text = nullptr;
