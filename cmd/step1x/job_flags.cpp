@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "base/size.hpp"
+#include "ipc/guidance_damping.hpp"
 #include "model.hpp"
 #include "model_defaults.hpp"
 #include "settings.hpp"
@@ -77,7 +78,7 @@ void add_job_flags(CLI::App& command, JobFlags& flags) {
       .add_option("--guidance-damping", flags.guidance_damping,
                   "Damp strong guidance in all steps, in the early ones, or never: all, early or off")
       ->type_name("WHEN")
-      ->check(one_of({"all", "early", "off"}));
+      ->check(one_of({ipc::kGuidanceDampings.begin(), ipc::kGuidanceDampings.end()}));
   command
       .add_option("--seed", flags.seed,
                   "The same seed gives the same picture; default: a new one, which --json and -v tell")

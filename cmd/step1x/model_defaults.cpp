@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/error.hpp"
+#include "ipc/guidance_damping.hpp"
 #include "weights/json_file.hpp"
 
 namespace step1x::cli {
@@ -28,7 +29,7 @@ std::optional<T> number(const json& object, const char* key, T low, T high, cons
 std::optional<std::string> damping(const json& object, const fs::path& file) {
   const auto found = object.find("guidance_damping");
   if (found == object.end()) return std::nullopt;
-  if (*found != "all" && *found != "early" && *found != "off") {
+  if (!found->is_string() || !ipc::is_guidance_damping(found->get<std::string>())) {
     throw Error::format(ErrorCode::model_missing, "{}: 'step1x.guidance_damping' is {}, expected all, early or off",
                         file.string(), found->dump());
   }

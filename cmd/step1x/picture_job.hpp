@@ -21,8 +21,7 @@ class PictureJob {
   // Seconds since construction, under a name of the record's `timings`.
   void note(const char* name);
   // Sends the request with `input`, which may be none (InputPicture{}), writes the result to `output`, and prints path
-  // or record. Throws Error as run_job() does, and Error(failure) when the result cannot be
-  // written.
+  // or record. Throws Error as run_job() does, and Error(failure) when the result cannot be written.
   void run(const ipc::Json& request, const InputPicture& input, const PictureOutput& output);
 
  private:

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "ipc/guidance_damping.hpp"
 
 namespace step1x::batch {
 namespace {
@@ -53,7 +54,7 @@ std::int64_t integer_of(const Json& value, const std::string& name, std::int64_t
 }
 
 std::string damping_of(const std::string& text, const Place& place) {
-  if (text != "all" && text != "early" && text != "off")
+  if (!ipc::is_guidance_damping(text))
     throw place.error(fmt::format("guidance_damping is '{}', not all, early or off", text));
   return text;
 }

@@ -1,7 +1,6 @@
 #include "image/exif.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <string_view>
 
@@ -35,7 +34,7 @@ class Tiff {
     std::ranges::fill(bytes_.subspan(at, std::min(size, bytes_.size() - at)), std::byte{0});
   }
 
-  // Where the value of a tag is, in a directory that has it: a SHORT or LONG stands in its entry.
+  // Where the entry of a tag begins; 0: the directory has none.
   std::size_t entry(std::size_t directory, std::uint16_t tag) const {
     const std::size_t count = number(directory, 2);
     for (std::size_t i = 0; i < count; ++i) {
@@ -45,6 +44,7 @@ class Tiff {
     }
     return 0;
   }
+  // Of a SHORT or LONG, which stands in its entry.
   std::uint64_t value(std::size_t entry) const {
     constexpr std::uint64_t kShort = 3;
     return number(entry + 8, number(entry + 2, 2) == kShort ? 2 : 4);

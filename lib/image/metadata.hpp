@@ -18,7 +18,7 @@ struct Exif {
 
 struct Metadata {
   Exif exif;
-  std::string xmp;  // a packet (xmp.hpp), or empty
+  std::string xmp;  // a packet (provenance.hpp), or empty
   // Pixels in a millimetre, for printing; 72 in an inch where nobody said.
   double x_resolution = 72 / 25.4;
   double y_resolution = 72 / 25.4;

@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "ipc/fields.hpp"
+#include "ipc/guidance_damping.hpp"
 #include "ipc/picture.hpp"
 #include "memory/planner.hpp"
 
@@ -40,7 +41,7 @@ std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number) {
   if (!visible.empty()) job->environment.push_back("CUDA_VISIBLE_DEVICES=" + visible);
   if (!container.empty()) job->environment.push_back("NVIDIA_VISIBLE_DEVICES=" + container);
   const std::string damping = fields.text("guidance_damping", "");
-  if (!damping.empty() && damping != "all" && damping != "early" && damping != "off")
+  if (!damping.empty() && !ipc::is_guidance_damping(damping))
     throw Error::format(ErrorCode::usage, "guidance_damping: '{}' is none of all, early, off", damping);
   fields.boolean("vae_tiling", false);
   const std::string plan = fields.text("plan", "auto");
