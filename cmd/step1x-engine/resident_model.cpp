@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <thread>
 
 #include "base/duration.hpp"
@@ -267,7 +268,7 @@ Placement::Cache ResidentModel::cache() const {
 
 // The checkpoint's files to the arena, and each block on to the device.
 void ResidentModel::fill_arena(UniqueFd fd, std::vector<at::Tensor>& device, Loading& loading, Progress& progress) {
-  std::uint64_t huge = 0;
+  std::atomic<std::uint64_t> huge = 0;
   const Placement::Cache cached = cache();
   DeviceCopy copies(memory_.device());
   {
@@ -276,9 +277,8 @@ void ResidentModel::fill_arena(UniqueFd fd, std::vector<at::Tensor>& device, Loa
       const auto& [checkpoint, placement, offset] = parts_[i];
       std::byte* start = mapping.writable().data() + offset;
       Placement::Hooks hooks;
-      hooks.before = [&](const Placement::Block& block) {
-        progress.check();
-        huge += mapping.prepare(offset + block.offset, block.bytes);
+      hooks.prepare = [&mapping, &huge, begin = offset](std::uint64_t at, std::uint64_t bytes) {
+        huge += mapping.prepare(begin + at, bytes);
       };
       hooks.filled = [&](const Placement::Block& block) {
         if (device[i].defined()) copies.copy({start + block.offset, block.bytes}, narrow(device[i], block));
@@ -289,7 +289,7 @@ void ResidentModel::fill_arena(UniqueFd fd, std::vector<at::Tensor>& device, Loa
   }
   seal_arena(fd.get());
   arena_ = std::make_shared<const ArenaMapping>(fd.get(), bytes_, ArenaMapping::Access::read);
-  progress.arena_filled(static_cast<std::int64_t>(huge));
+  progress.arena_filled(static_cast<std::int64_t>(huge.load()));
 }
 
 void ResidentModel::copy_arena(std::vector<at::Tensor>& device, Loading& loading) const {

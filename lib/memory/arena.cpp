@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "memory/alignment.hpp"
 
 // Since Linux 6.1; the C library's headers of Debian 12 do not have it.
 #ifndef MADV_COLLAPSE
@@ -18,6 +19,15 @@ namespace step1x {
 namespace {
 
 constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW;
+// Collapsed in one call, which takes milliseconds however little it is: the kernel has every processor let go of the
+// pages that it holds back.
+constexpr std::uint64_t kCollapsed = 32 * kHugePage;
+
+// Only what has a page can be collapsed into huge ones.
+bool collapse(std::byte* start, std::uint64_t bytes) {
+  for (std::uint64_t at = 0; at < bytes; at += kHugePage) start[at] = std::byte{0};
+  return ::madvise(start, bytes, MADV_COLLAPSE) == 0;
+}
 
 }  // namespace
 
@@ -48,30 +58,36 @@ ArenaMapping::ArenaMapping(int fd, std::uint64_t bytes, Access access) {
                         info.st_size);
   }
   const int protection = access == Access::fill ? PROT_READ | PROT_WRITE : PROT_READ;
-  void* start = ::mmap(nullptr, bytes, protection, MAP_SHARED, fd, 0);
-  if (start == MAP_FAILED) {
-    throw Error::format(ErrorCode::out_of_memory, "cannot map an arena of {} bytes: {}", bytes, errno_text());
+  // Only what begins at a multiple of a huge page can lie in huge pages, and the kernel maps a file at any page.
+  reserved_ = ::mmap(nullptr, bytes + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved_ != MAP_FAILED) {
+    const std::uint64_t begin = reinterpret_cast<std::uintptr_t>(reserved_);
+    start_ = static_cast<std::byte*>(reserved_) + (align_up(begin, kHugePage) - begin);
   }
-  start_ = static_cast<std::byte*>(start);
+  if (reserved_ == MAP_FAILED || ::mmap(start_, bytes, protection, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+    const std::string why = errno_text();
+    if (reserved_ != MAP_FAILED) ::munmap(reserved_, bytes + kHugePage);
+    throw Error::format(ErrorCode::out_of_memory, "cannot map an arena of {} bytes: {}", bytes, why);
+  }
   size_ = bytes;
-  ::madvise(start, bytes, MADV_DONTDUMP);
+  ::madvise(start_, bytes, MADV_DONTDUMP);
 }
 
 ArenaMapping::~ArenaMapping() {
-  ::munmap(start_, size_);
+  ::munmap(reserved_, size_ + kHugePage);
 }
 
 std::uint64_t ArenaMapping::prepare(std::uint64_t offset, std::uint64_t bytes) {
   const std::uint64_t first = (offset + kHugePage - 1) / kHugePage * kHugePage;
   const std::uint64_t end = std::min<std::uint64_t>(offset + bytes, size_) / kHugePage * kHugePage;
   std::uint64_t huge = 0;
-  for (std::uint64_t at = first; at < end; at += kHugePage) {
-    // Only what has a page can be collapsed into one huge page. One at a time: with many, the kernel gives up at the
-    // first that it has no room for.
-    start_[at] = std::byte{0};
-    if (::madvise(start_ + at, kHugePage, MADV_COLLAPSE) != 0) break;
-    huge += kHugePage;
+  while (first + huge < end) {
+    const std::uint64_t many = std::min(kCollapsed, end - first - huge);
+    if (!collapse(start_ + first + huge, many)) break;
+    huge += many;
   }
+  // The kernel gave up within these, at the first that it has no room for.
+  while (first + huge < end && collapse(start_ + first + huge, kHugePage)) huge += kHugePage;
   return huge;
 }
 

@@ -23,6 +23,8 @@ namespace {
 
 // Of a file at a time: large enough for full speed, small enough for all threads to end together.
 constexpr std::uint64_t kChunk = std::uint64_t{8} << 20;
+// Prepared at a time, a multiple of a huge page.
+constexpr std::uint64_t kPrepared = std::uint64_t{64} << 20;
 // Below libtorch's grain, at which it would start threads of its own within each of ours.
 constexpr std::int64_t kConverted = 32'000;
 
@@ -53,6 +55,10 @@ struct Placement::Chunk {
   std::int64_t elements = 0;
   at::ScalarType stored = at::kByte;
 
+  std::uint64_t bytes_out(at::ScalarType type) const {
+    return static_cast<std::uint64_t>(elements) * c10::elementSize(type);
+  }
+
   // `staging` is what elements of another type are read into. `direct`: none, or past the page cache.
   void read(std::byte* start, at::ScalarType type, std::vector<std::byte>& staging, const DirectReader* direct,
             DirectReader::Buffer& buffer) const {
@@ -73,6 +79,29 @@ struct Placement::Chunk {
       to.narrow(0, at, count).copy_(from.narrow(0, at, count));
     }
   }
+};
+
+// Has the memory of chunks prepared, each range of it once, by the thread that comes to it first: what is prepared by
+// one is filled by others meanwhile.
+class Placement::Preparation {
+ public:
+  Preparation(std::uint64_t begin, std::uint64_t end, const Hooks& hooks)
+      : begin_(begin), end_(end), hooks_(hooks), done_((end - begin + kPrepared - 1) / kPrepared) {}
+
+  // Bytes from the beginning. Any thread; returns when they are ready.
+  void need(std::uint64_t offset, std::uint64_t bytes) {
+    if (!hooks_.prepare) return;
+    for (std::uint64_t i = offset / kPrepared; i <= (offset + bytes - 1) / kPrepared; ++i) {
+      const std::uint64_t at = begin_ + i * kPrepared;
+      std::call_once(done_.at(i), [&] { hooks_.prepare(at, std::min(kPrepared, end_ - at)); });
+    }
+  }
+
+ private:
+  std::uint64_t begin_;
+  std::uint64_t end_;
+  const Hooks& hooks_;
+  std::vector<std::once_flag> done_;
 };
 
 Placement::Placement(const LoadTable& table, at::ScalarType type) : table_(&table), type_(type) {
@@ -133,7 +162,8 @@ void Placement::fill(const Checkpoint& checkpoint, std::size_t first, std::size_
   for (const SafetensorsFile& file : checkpoint.files()) {
     if (cache == Cache::bypass) direct.emplace(&file, file.fd());
   }
-  for (std::size_t block = first; hooks.before && block < first + count; ++block) hooks.before(blocks_[block]);
+  Preparation preparation(blocks_[first].offset,
+                          first + count == blocks_.size() ? bytes_ : blocks_[first + count].offset, hooks);
 
   std::mutex mutex;  // guards the four below
   std::condition_variable progress;
@@ -148,6 +178,7 @@ void Placement::fill(const Checkpoint& checkpoint, std::size_t first, std::size_
     for (std::size_t i = next++; i < work.size(); i = next++) {
       std::exception_ptr failed;
       try {
+        preparation.need(work[i].out, work[i].bytes_out(type_));
         const auto past = direct.find(work[i].file);
         work[i].read(out, type_, staging, past == direct.end() ? nullptr : &past->second, buffer);
       } catch (...) {
@@ -156,7 +187,7 @@ void Placement::fill(const Checkpoint& checkpoint, std::size_t first, std::size_
       }
       const std::lock_guard lock(mutex);
       if (failed && !problem) problem = failed;
-      untold += work[i].elements * static_cast<std::int64_t>(c10::elementSize(type_));
+      untold += static_cast<std::int64_t>(work[i].bytes_out(type_));
       --left[work[i].block - first];
       progress.notify_one();
     }

@@ -33,12 +33,15 @@ class Placement {
   // Of the tensors alone.
   std::uint64_t tensor_bytes() const { return tensor_bytes_; }
 
-  // Before a block's memory is written to for the first time.
   using BlockHook = std::function<void(const Block&)>;
   struct Hooks {
-    BlockHook before;  // from the calling thread, in order, before anything is read
-    BlockHook filled;  // the same, as each block is complete
-    LoadHook loaded;   // from the calling thread every now and then, with the bytes since the last time
+    // Before this range, from where the placement begins, is written to for the first time. From the threads that read,
+    // several at a time.
+    std::function<void(std::uint64_t offset, std::uint64_t bytes)> prepare;
+    // From the calling thread, in order, as each block is complete.
+    BlockHook filled;
+    // From the calling thread every now and then, with the bytes since the last time.
+    LoadHook loaded;
   };
   // Whether files go through the page cache or past it (weights/direct_read.hpp).
   enum class Cache { use, bypass };
@@ -59,6 +62,7 @@ class Placement {
 
  private:
   struct Chunk;
+  class Preparation;
   std::vector<Chunk> chunks(const Checkpoint& checkpoint, std::size_t first, std::size_t count) const;
 
   const LoadTable* table_;

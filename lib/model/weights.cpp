@@ -72,7 +72,7 @@ Weights load_weights(const Checkpoint& checkpoint, const LoadTable& table, at::S
   const Placement placement(table, type);
   const at::Tensor memory = at::empty({static_cast<std::int64_t>(placement.bytes())}, at::kByte);
   placement.fill(checkpoint, 0, placement.blocks().size(), static_cast<std::byte*>(memory.mutable_data_ptr()),
-                 {.before = {}, .filled = {}, .loaded = loaded});
+                 {.prepare = {}, .filled = {}, .loaded = loaded});
   return placement.weights(memory, checkpoint.path().string());
 }
 

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
+#include <vector>
 
 #include "base/error.hpp"
 #include "memory/arena.hpp"
@@ -68,6 +70,15 @@ TEST_CASE("a descriptor that is no arena, or not this one, is not mapped") {
   CHECK_THROWS_WITH_AS(read_only(unsealed.get()), doctest::Contains("seals SHRINK and GROW"), Error);
   const UniqueFd file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   CHECK_THROWS_AS(read_only(file.get()), Error);
+}
+
+TEST_CASE("every mapping begins where a huge page can") {
+  std::vector<std::unique_ptr<const ArenaMapping>> mappings;
+  const UniqueFd fd = create_arena(kBytes);
+  for (int i = 0; i < 8; ++i) {
+    mappings.push_back(std::make_unique<const ArenaMapping>(fd.get(), kBytes, ArenaMapping::Access::fill));
+    CHECK(reinterpret_cast<std::uintptr_t>(mappings.back()->bytes().data()) % kHugePage == 0);
+  }
 }
 
 TEST_CASE("preparing touches whole huge pages only, and leaves what is filled alone") {
