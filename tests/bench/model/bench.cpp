@@ -30,17 +30,19 @@ double seconds(const Setting& setting, const Measure& measure) {
   return (now(setting.processor_time) - start) / measure.times;
 }
 
-// Not getrusage: what it says includes the program that started this one.
-double peak_of_process() {
+// A line of /proc/self/status, in MiB. Not getrusage: what it says includes the program that started this one.
+double of_process(std::string_view name) {
   std::ifstream file("/proc/self/status");
   for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("VmHWM:")) return std::stod(line.substr(6)) / 1024;
+    if (line.starts_with(name)) return std::stod(line.substr(name.size())) / 1024;
   }
-  throw std::runtime_error("/proc/self/status has no VmHWM");
+  throw std::runtime_error(fmt::format("/proc/self/status has no {}", name));
 }
 
+// The mapped files are the program and its libraries: the models' are read, not mapped.
 void print_memory(const TensorMemory& memory) {
-  fmt::print("memory {:.1f} {:.1f}\n", peak_of_process(), static_cast<double>(memory.peak()) / (1 << 20));
+  fmt::print("memory {:.1f} {:.1f} {:.1f}\n", of_process("VmHWM:"), of_process("RssFile:"),
+             static_cast<double>(memory.peak()) / (1 << 20));
 }
 
 }  // namespace

@@ -81,9 +81,10 @@ def alternate(options, ours, names, reference):
 
 
 def memory_columns(ours):
-    """Peak of the process against that of the tensors, weights included, that libtorch held; both in MiB."""
-    process, tensors = ours("memory")
-    return f"{process:.0f} / {tensors:.0f} = {process / tensors:.2f}"
+    """Peak of the process, less the pages of its program and libraries, against that of the tensors, weights included, that
+    libtorch held; all in MiB."""
+    process, files, tensors = ours("memory")
+    return f"({process:.0f} - {files:.0f}) / {tensors:.0f} = {(process - files) / tensors:.2f}"
 
 
 def rms(a, b):

@@ -79,7 +79,7 @@ def main():
     model = make_model(options.layers)
     compare.print_machine(options, model, [transformers])
     print("type  patches  torch s  plain s   fast s  plain/torch  fast/torch  picture s  "
-          "rms from torch f32: torch, fast  peak MiB / tensors MiB")
+          "rms from torch f32: torch, fast  (peak - libraries) / tensors MiB")
     with tempfile.TemporaryDirectory() as name, torch.inference_mode():
         folder = pathlib.Path(name)
         model.save_pretrained(folder)

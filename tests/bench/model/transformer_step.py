@@ -122,7 +122,7 @@ def main():
     model = make_model()
     compare.print_machine(options, model, [diffusers])
     print("type  pixels  torch s  plain s   fast s  plain/torch  fast/torch  "
-          "precomputed: modulations, connector s  rms from torch f32: torch, plain, fast  peak MiB / tensors MiB")
+          "precomputed: modulations, connector s  rms from torch f32: torch, plain, fast  (peak - libraries) / tensors MiB")
     with tempfile.TemporaryDirectory() as name, torch.inference_mode():
         folder = pathlib.Path(name)
         save_model(model, folder)

@@ -37,7 +37,7 @@ def main():
     model = make_model()
     compare.print_machine(options, model, [diffusers])
     print("type  pixels  encode: torch s, ours s  decode: torch s, ours s  ours/torch  "
-          "rms from torch f32: encode torch, ours, decode torch, ours  peak MiB / tensors MiB")
+          "rms from torch f32: encode torch, ours, decode torch, ours  (peak - libraries) / tensors MiB")
     with tempfile.TemporaryDirectory() as name, torch.inference_mode():
         folder = pathlib.Path(name)
         model.save_pretrained(folder)
