@@ -229,6 +229,7 @@ void ResidentModel::place(Progress& progress) {
   } else {
     fill_device(device, loading);
   }
+  pin_arena();
   pipeline_ = std::make_unique<const Pipeline>(files_, whole ? whole_source(device) : source_in_turns(device[kVae]),
                                                PipelineOptions{memory_.device(), dtype_});
 }
@@ -290,6 +291,13 @@ void ResidentModel::fill_arena(UniqueFd fd, std::vector<at::Tensor>& device, Loa
   seal_arena(fd.get());
   arena_ = std::make_shared<const ArenaMapping>(fd.get(), bytes_, ArenaMapping::Access::read);
   progress.arena_filled(static_cast<std::int64_t>(huge.load()));
+}
+
+// For the next copies; the first have gone through buffers meanwhile.
+void ResidentModel::pin_arena() {
+  if (!arena_ || pinned_ || !memory_.device().is_cuda()) return;
+  if (auto driver = HostRegistration::cuda(memory_.device().index()))
+    pinned_ = std::make_unique<HostRegistration>(arena_->bytes(), std::move(*driver));
 }
 
 void ResidentModel::copy_arena(std::vector<at::Tensor>& device, Loading& loading) const {

@@ -14,6 +14,7 @@
 #include "memory/arena.hpp"
 #include "memory/device_copy.hpp"
 #include "memory/device_memory.hpp"
+#include "memory/host_registration.hpp"
 #include "memory/planner.hpp"
 #include "model/device_part.hpp"
 #include "model/pipeline.hpp"
@@ -69,6 +70,7 @@ class ResidentModel {
   void place(Progress& progress);
   Placement::Cache cache() const;
   void fill_arena(UniqueFd fd, std::vector<at::Tensor>& device, Loading& loading, Progress& progress);
+  void pin_arena();
   void copy_arena(std::vector<at::Tensor>& device, Loading& loading) const;
   void fill_device(std::vector<at::Tensor>& device, Loading& loading) const;
   WeightsSource whole_source(const std::vector<at::Tensor>& device) const;
@@ -87,6 +89,7 @@ class ResidentModel {
   // The worker has no arena for it. Not asked again: what is private to this engine would be in memory twice.
   bool refused_ = false;
   std::shared_ptr<const ArenaMapping> arena_;
+  std::unique_ptr<HostRegistration> pinned_;  // the arena, once something was copied from it to a GPU
   Wishes planned_for_;
   std::optional<Plan> plan_;
   // Of the job that is running; shared with the pipeline.

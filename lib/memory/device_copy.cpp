@@ -11,6 +11,8 @@
 #include <array>
 #include <cstring>
 
+#include "memory/host_registration.hpp"
+
 namespace step1x {
 
 namespace {
@@ -19,6 +21,16 @@ namespace {
 constexpr std::size_t kBuffers = 4;
 constexpr std::size_t kBufferBytes = std::size_t{32} << 20;
 constexpr std::int64_t kGrain = std::int64_t{1} << 20;
+
+// libtorch has no tensor of constant memory.
+at::Tensor tensor_of(std::span<const std::byte> bytes) {
+  return at::from_blob(const_cast<std::byte*>(bytes.data()), {static_cast<std::int64_t>(bytes.size())}, at::kByte);
+}
+
+// The driver is asked for an address, and has pinned the piece that it lies in or none of it.
+bool is_pinned(std::span<const std::byte> within_piece) {
+  return tensor_of(within_piece.first(1)).is_pinned() && tensor_of(within_piece.last(1)).is_pinned();
+}
 
 }  // namespace
 
@@ -76,15 +88,23 @@ DeviceCopy::~DeviceCopy() {
 
 void DeviceCopy::copy(std::span<const std::byte> from, const at::Tensor& to) {
   if (!gpu_) {
-    // By libtorch's threads, where there is work for more than one. It has no tensor of constant memory.
-    to.copy_(at::from_blob(const_cast<std::byte*>(from.data()), {static_cast<std::int64_t>(from.size())}, at::kByte));
+    // By libtorch's threads, where there is work for more than one.
+    to.copy_(tensor_of(from));
     return;
   }
   const c10::StreamGuard on(gpu_->stream);
   for (std::size_t done = 0; done < from.size();) {
+    const auto piece =
+        from.subspan(done, std::min(from.size() - done, HostRegistration::piece_left(from.data() + done)));
+    if (is_pinned(piece)) {
+      to.narrow(0, static_cast<std::int64_t>(done), static_cast<std::int64_t>(piece.size()))
+          .copy_(tensor_of(piece), /*non_blocking=*/true);
+      done += piece.size();
+      continue;
+    }
     Gpu::Buffer& buffer = gpu_->buffers.at(gpu_->next++ % kBuffers);
     if (buffer.used) buffer.copied.synchronize();
-    const std::size_t bytes = std::min(kBufferBytes, from.size() - done);
+    const std::size_t bytes = std::min(kBufferBytes, piece.size());
     // One thread does not reach the speed of the bus.
     auto* pinned = static_cast<std::byte*>(buffer.pinned.mutable_data_ptr());
     at::parallel_for(0, static_cast<std::int64_t>(bytes), kGrain, [&](std::int64_t begin, std::int64_t end) {

@@ -1,6 +1,7 @@
 // Copies from host memory to a device, in the order they were asked for. On a GPU they run on a stream of their own,
-// through a ring of pinned buffers, for a copy from pageable memory neither reaches the bus's speed nor runs beside
-// the computation. Elsewhere a copy is done when copy() returns.
+// straight from memory that is pinned (host_registration.hpp), and from other memory through a ring of pinned buffers,
+// for a copy from pageable memory neither reaches the bus's speed nor runs beside the computation. Elsewhere a copy is
+// done when copy() returns.
 //
 // One thread at a time. Throws what libtorch throws.
 #pragma once
@@ -23,7 +24,7 @@ class DeviceCopy {
   // Waits for all copies.
   ~DeviceCopy();
 
-  // `to` is of type uint8 and as long as `from`. `from` is not read any more when this returns.
+  // `to` is of type uint8 and as long as `from`. When this returns `from` is not read any more, unless it is pinned.
   void copy(std::span<const std::byte> from, const at::Tensor& to);
 
   // Orders streams with each other; nothing where the device has none.

@@ -57,11 +57,16 @@ PartSize part_size(const Placement& placement) {
 }
 
 void copy_whole(const HostPart& part, const at::Tensor& memory, const Placement::BlockHook& copied) {
-  DeviceCopy copies(memory.device());
-  for (const Placement::Block& block : part.placement->blocks()) {
-    copies.copy(bytes_of(part, block), narrow(memory, block.offset, block.bytes));
-    if (copied) copied(block);
+  const std::vector<Placement::Block>& blocks = part.placement->blocks();
+  {
+    DeviceCopy copies(memory.device());
+    for (const Placement::Block& block : blocks) {
+      copies.copy(bytes_of(part, block), narrow(memory, block.offset, block.bytes));
+      if (copied && &block != &blocks.back()) copied(block);
+    }
   }
+  // Copies may have been asked for only. Who is told of the last one can rely on all of them.
+  if (copied && !blocks.empty()) copied(blocks.back());
 }
 
 Weights place_whole(const HostPart& part, const DeviceMemory& memory, const Placement::BlockHook& copied) {
