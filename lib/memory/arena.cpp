@@ -19,10 +19,6 @@ namespace step1x {
 namespace {
 
 constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW;
-// Collapsed in one call, which takes milliseconds however little it is: the kernel has every processor let go of the
-// pages that it holds back.
-constexpr std::uint64_t kCollapsed = 32 * kHugePage;
-
 // Only what has a page can be collapsed into huge ones.
 bool collapse(std::byte* start, std::uint64_t bytes) {
   for (std::uint64_t at = 0; at < bytes; at += kHugePage) start[at] = std::byte{0};
@@ -82,7 +78,7 @@ std::uint64_t ArenaMapping::prepare(std::uint64_t offset, std::uint64_t bytes) {
   const std::uint64_t end = std::min<std::uint64_t>(offset + bytes, size_) / kHugePage * kHugePage;
   std::uint64_t huge = 0;
   while (first + huge < end) {
-    const std::uint64_t many = std::min(kCollapsed, end - first - huge);
+    const std::uint64_t many = std::min(kPreparedAtOnce, end - first - huge);
     if (!collapse(start_ + first + huge, many)) break;
     huge += many;
   }

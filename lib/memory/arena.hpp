@@ -18,6 +18,10 @@ namespace step1x {
 // Ranges of an arena begin at multiples of this, so that each can be in huge pages of its own.
 inline constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;
 
+// How much of an arena is best prepared in one call, which takes milliseconds however little it is: the kernel has
+// every processor let go of the pages that it holds back.
+inline constexpr std::uint64_t kPreparedAtOnce = 32 * kHugePage;
+
 // Of exactly this size for ever, without a page until it is written.
 UniqueFd create_arena(std::uint64_t bytes);
 
@@ -40,7 +44,6 @@ class ArenaMapping {
   std::span<std::byte> writable() { return {start_, size_}; }
   // Puts the whole huge pages of a range in place before it is filled, which makes filling, mapping and freeing several
   // times faster; says how many bytes came to lie in them. Where the kernel has none to give that is 0, and no error.
-  // Ranges of 64 MiB or more: a call costs milliseconds.
   // REQUIRES: Access::fill
   std::uint64_t prepare(std::uint64_t offset, std::uint64_t bytes);
 

@@ -23,8 +23,6 @@ namespace {
 
 // Of a file at a time: large enough for full speed, small enough for all threads to end together.
 constexpr std::uint64_t kChunk = std::uint64_t{8} << 20;
-// Prepared at a time, a multiple of a huge page.
-constexpr std::uint64_t kPrepared = std::uint64_t{64} << 20;
 // Below libtorch's grain, at which it would start threads of its own within each of ours.
 constexpr std::int64_t kConverted = 32'000;
 
@@ -86,14 +84,14 @@ struct Placement::Chunk {
 class Placement::Preparation {
  public:
   Preparation(std::uint64_t begin, std::uint64_t end, const Hooks& hooks)
-      : begin_(begin), end_(end), hooks_(hooks), done_((end - begin + kPrepared - 1) / kPrepared) {}
+      : begin_(begin), end_(end), hooks_(hooks), done_((end - begin + kPreparedAtOnce - 1) / kPreparedAtOnce) {}
 
   // Bytes from the beginning. Any thread; returns when they are ready.
   void need(std::uint64_t offset, std::uint64_t bytes) {
     if (!hooks_.prepare) return;
-    for (std::uint64_t i = offset / kPrepared; i <= (offset + bytes - 1) / kPrepared; ++i) {
-      const std::uint64_t at = begin_ + i * kPrepared;
-      std::call_once(done_.at(i), [&] { hooks_.prepare(at, std::min(kPrepared, end_ - at)); });
+    for (std::uint64_t i = offset / kPreparedAtOnce; i <= (offset + bytes - 1) / kPreparedAtOnce; ++i) {
+      const std::uint64_t at = begin_ + i * kPreparedAtOnce;
+      std::call_once(done_.at(i), [&] { hooks_.prepare(at, std::min(kPreparedAtOnce, end_ - at)); });
     }
   }
 
