@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import struct
+import subprocess
 
 import harness
 
@@ -157,6 +158,25 @@ class Worker(harness.Case):
         self.assertEqual(job.wait(harness.HANG), 130)
         self.assertFalse((self.dir / "a.png").exists())
         job.communicate()
+
+    def test_offload_and_release_can_wait_for_the_lease_and_the_job_in_the_way(self):
+        for command, location in (("offload", "CPU"), ("release", "Unloaded")):
+            hold = self.start_step1x("gpu", "hold", "--", "sh", "-c", "echo held; read line", stdin=subprocess.PIPE)
+            self.assertEqual(hold.stdout.readline(), "held\n")
+            self.run_step1x(*self.edit_arguments(self.dir / "a.png", fake="step=100ms"), check=0)
+            self.assertIn("holds a lease", self.run_step1x("gpu", command, check=75).stderr)
+            waiting = self.start_step1x("gpu", command, "--wait")
+            job = self.start_step1x(*self.edit_arguments(self.dir / f"{command}.png", fake="step=100ms"))
+            self.assertEqual(job.wait(harness.HANG), 0)
+            job.communicate()
+            self.assertTrue((self.dir / f"{command}.png").exists())
+            # The lease is left.
+            self.assertIsNone(waiting.poll())
+            self.assertEqual(self.status()["model_location"], "GPU")
+            hold.communicate("\n")
+            self.assertEqual(waiting.wait(harness.HANG), 0)
+            waiting.communicate()
+            self.assertEqual(self.status()["model_location"], location)
 
     def test_hold_is_a_lease_that_ends_with_its_command(self):
         self.run_step1x(*self.edit_arguments(self.dir / "a.png"), check=0)
