@@ -137,6 +137,7 @@ bool FakeRunner::use_arena(const Job& job, Progress& progress) {
 
 void FakeRunner::load(const Job& job, Progress& progress) {
   if (on_device_) return;
+  std::this_thread::sleep_for(spec_.open);
   const bool loaded = spec_.arena > 0 && !arena_ && use_arena(job, progress);
   for (int part = 0; part < kParts && !loaded; ++part) load_part(part, progress);
   on_device_ = true;

@@ -14,10 +14,10 @@ constexpr std::array kActions{"die", "exit", "hang", "fail", "oom", "hog", "shri
 constexpr std::array kPoints{"hello", "load", "step", "done", "offload"};
 
 Error bad(std::string_view item) {
-  return Error::format(
-      ErrorCode::usage,
-      "fake engine: '{}' is none of step=, load=, offload=, vram=, arena= (durations, GiB, a size) or ACTION@POINT[=N]",
-      item);
+  return Error::format(ErrorCode::usage,
+                       "fake engine: '{}' is none of step=, open=, load=, offload=, vram=, arena= (durations, GiB, a "
+                       "size) or ACTION@POINT[=N]",
+                       item);
 }
 
 template <typename Names>
@@ -43,6 +43,8 @@ void add(FakeSpec& spec, std::string_view item) {
     spec.faults[std::string(point)] = {std::string(action), value.empty() ? 1 : number(value, item)};
   } else if (key == "step") {
     spec.step = parse_duration(value, "fake engine: step");
+  } else if (key == "open") {
+    spec.open = parse_duration(value, "fake engine: open");
   } else if (key == "load") {
     spec.load = parse_duration(value, "fake engine: load");
   } else if (key == "offload") {

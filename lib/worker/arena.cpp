@@ -7,6 +7,8 @@
 namespace step1x::worker {
 
 void Worker::want_arena(Slot& slot, const std::string& key, std::uint64_t bytes) {
+  // Cancelled while its engine was on the way here: nothing is dropped for it, and it does not wait.
+  if (!slot.job() || slot.job()->cancelled) return slot.give_arena({});
   if (arena_.is_another(key)) {
     const auto others = [&](const auto& test) {
       return std::any_of(slots_.begin(), slots_.end(),

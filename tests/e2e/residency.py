@@ -220,34 +220,49 @@ class Devices(Case):
         self.edit(more=("--device", "sim:2g"))
         self.assertEqual(len(self.engine_pids()), 1)
 
-    def test_a_filler_that_dies_leaves_the_filling_to_the_one_that_waits(self):
-        fake = f"arena={ARENA},load=6s,step=5ms"
-        first = self.start("sim:1g", "1.png", fake)
-        self.running(1)
+    def half_filled(self, fake):
+        """An edit whose engine is stopped while it fills the arena: (its client, the engine)."""
+        client = self.start("sim:1g", "1.png", fake)
         harness.eventually(lambda: self.status()["arena"], what="the first fills")
         [filler] = self.engine_pids()
-        second = self.start("sim:2g", "2.png", fake)
-        self.running(2)
-        harness.eventually(lambda: len(self.engine_pids()) == 2, what="the second waits")
+        os.kill(filler, signal.SIGSTOP)
+        self.assertFalse(self.status()["arena"]["filled"])
+        return client, filler
+
+    def second(self, fake):
+        """Another edit, which has its engine."""
+        client = self.start("sim:2g", "2.png", fake)
+        harness.eventually(lambda: [device["state"] for device in self.status()["devices"]] == ["Loading", "Loading"], what="the second has its engine")
+        return client
+
+    def cancel_while_another_fills(self, fake, after):
+        first, filler = self.half_filled(fake)
+        second = self.second(fake)
+        time.sleep(after)
+        second.send_signal(signal.SIGINT)
+        second.communicate(timeout=harness.HANG)
+        self.assertEqual(second.returncode, 130)
+        self.running(1)
+        status = self.status()
+        self.assertEqual((status["arena"]["filled"], status["queue"]["engine_deaths"]), (False, 0))
+        os.kill(filler, signal.SIGCONT)
+        self.digest(first, "1.png")
+        self.edit(fake=fake, more=("--device", "sim:2g"))
+        self.assertEqual(self.status()["statistics"]["total_loads"], 1)
+
+    def test_a_filler_that_dies_leaves_the_filling_to_the_one_that_waits(self):
+        fake = f"arena={ARENA},load=4s,step=5ms"
+        first, filler = self.half_filled(fake)
+        second = self.second(fake)
         self.kill([filler])
         self.assertEqual(self.digest(first, "1.png"), self.digest(second, "2.png"))
         self.assertEqual(self.status()["queue"]["engine_deaths"], 1)
 
     def test_who_waits_for_the_arena_can_be_cancelled(self):
-        fake = f"arena={ARENA},load=8s,step=5ms"
-        first = self.start("sim:1g", "1.png", fake)
-        harness.eventually(lambda: self.status()["arena"], what="the first fills")
-        second = self.start("sim:2g", "2.png", fake)
-        self.running(2)
-        harness.eventually(lambda: len(self.engine_pids()) == 2, what="the second waits")
-        second.send_signal(signal.SIGINT)
-        second.communicate(timeout=harness.HANG)
-        self.assertEqual(second.returncode, 130)
-        self.running(1)
-        self.assertFalse(self.status()["arena"]["filled"], "the cancelled one waited for the load of the other")
-        self.digest(first, "1.png")
-        self.edit(fake=fake, more=("--device", "sim:2g"))
-        self.assertEqual(self.status()["statistics"]["total_loads"], 1)
+        self.cancel_while_another_fills(f"arena={ARENA},load=4s,step=5ms", after=0.3)
+
+    def test_who_is_cancelled_before_it_asks_for_the_arena_does_not_wait_for_it(self):
+        self.cancel_while_another_fills(f"arena={ARENA},open=3s,load=4s,step=5ms", after=0)
 
     def test_auto_is_one_device_and_another_model_waits_for_all(self):
         slow = f"arena={ARENA},step=50ms"
