@@ -225,6 +225,7 @@ class Devices(Case):
         client = self.start("sim:1g", "1.png", fake)
         harness.eventually(lambda: self.status()["arena"], what="the first fills")
         [filler] = self.engine_pids()
+        self.addCleanup(self.kill, [filler])  # a stopped one would outlive a test that fails
         os.kill(filler, signal.SIGSTOP)
         self.assertFalse(self.status()["arena"]["filled"])
         return client, filler
