@@ -192,21 +192,21 @@ class Writer {
   // Names the nameless file. False: this file system cannot.
   bool give_name(Replace replace) {
     const std::string self = fmt::format("/proc/self/fd/{}", fd_.get());
-    std::string name;
-    int result = 0;
-    do {
-      name = replace == Replace::never ? target_.name : hidden_name();
-      result = ::linkat(AT_FDCWD, self.c_str(), directory(), name.c_str(), AT_SYMLINK_FOLLOW);
-    } while (result != 0 && errno == EEXIST && replace == Replace::always);
-    if (result == 0) {
-      done_ = replace == Replace::never;
-      if (!done_) temporary_ = name;
-      return true;
+    int error = EEXIST;
+    const auto link = [&](const std::string& name) {
+      error = ::linkat(AT_FDCWD, self.c_str(), directory(), name.c_str(), AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+      return error == 0;
+    };
+    // Where nothing is to be replaced, no hidden name is needed that SIGKILL could leave behind.
+    if (replace == Replace::never || !target_.old) done_ = link(target_.name);
+    while (replace == Replace::always && error == EEXIST) {
+      if (const std::string name = hidden_name(); link(name)) temporary_ = name;
     }
-    if (errno == EEXIST) throw exists();
+    if (error == 0) return true;
+    if (error == EEXIST) throw exists();
     // ENOENT: no /proc here.
-    if (errno == ENOENT || errno == EOPNOTSUPP || errno == ENOSYS || errno == EPERM || errno == EXDEV) return false;
-    fail(path_, "linkat");
+    if (error == ENOENT || error == EOPNOTSUPP || error == ENOSYS || error == EPERM || error == EXDEV) return false;
+    fail(path_, "linkat", error);
   }
 
   void rename_hidden(Replace replace) {

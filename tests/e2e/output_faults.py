@@ -59,10 +59,10 @@ class Faults(Case):
         raise AssertionError("no end of faults")
 
     def test_once_and_for_ever_over_an_existing_file_and_over_none(self):
-        # As many as there are: a kind that no call is counted of would show nothing.
-        calls = {"open": 1, "write": 1, "fsync": 2, "linkat": 1, "rename": 1, "close": 1}
         for how, text in ERRORS.items():
             for over_existing in (True, False):
+                # As many as there are: a kind that no call is counted of would show nothing.
+                calls = {"open": 1, "write": 1, "fsync": 2, "linkat": 1, "rename": int(over_existing), "close": 1}
                 for kind, count in calls.items():
                     for last in ("", ":forever") if harness.LONG else ("",):
                         self.assertEqual(self.fail_every(kind, how, text, over_existing, last), count, kind)
