@@ -22,6 +22,20 @@ class Case(batch_case.Case):
         self.assertEqual(sorted(done), sorted(expected))
         return done
 
+    def pictures(self):
+        return len(list(self.out.glob("*.png"))) if self.out.exists() else 0
+
+    def kill(self, pids):
+        """How many of them were still there."""
+        found = 0
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                found += 1
+            except ProcessLookupError:
+                pass
+        return found
+
 
 class Killed(Case):
     def test_at_random_moments_in_turn_the_same_command_makes_the_same_pictures(self):
@@ -48,9 +62,7 @@ class Killed(Case):
                 continue
             who = ("client", "worker", "engine")[turn % 3]
             pids = {"client": [client.pid], "worker": self.worker_pids(), "engine": self.engine_pids()}[who]
-            for pid in pids:
-                os.kill(pid, signal.SIGKILL)
-                killed[who] += 1
+            killed[who] += self.kill(pids)
             turn += 1
             if who == "client":
                 client.communicate()
@@ -75,13 +87,13 @@ class Killed(Case):
         self.assertEqual(max(done.values()), 1, done)
 
     def test_a_worker_that_goes_is_replaced_and_no_picture_lost(self):
-        self.fill(12)
+        self.fill(20)
         expected = self.undisturbed(fake="step=50ms")
         client = self.start_batch(fake="step=50ms")
-        for n in (2, 5):
-            harness.eventually(lambda: self.out.exists() and len(list(self.out.glob("*.png"))) >= n, what="pictures")
-            for pid in self.worker_pids():
-                os.kill(pid, signal.SIGKILL)
+        for _ in range(2):
+            # Of a worker that dies, no more than two pictures can still be on their way to their files.
+            enough = self.pictures() + 3
+            harness.eventually(lambda: self.pictures() >= enough and self.kill(self.worker_pids()), what="pictures and a worker")
         _, error = client.communicate(timeout=harness.HANG)
         self.assertEqual(client.returncode, 0, error)
         self.assertEqual(error.count("going on with another one"), 2, error)
@@ -91,7 +103,7 @@ class Killed(Case):
         self.fill(8)
         expected = self.undisturbed(fake="step=50ms")
         client = self.start_batch(fake="step=50ms")
-        harness.eventually(lambda: self.out.exists() and len(list(self.out.glob("*.png"))) >= 2, what="pictures")
+        harness.eventually(lambda: self.pictures() >= 2, what="pictures")
         os.kill(self.worker_pids()[0], signal.SIGTERM)
         _, error = client.communicate(timeout=harness.HANG)
         self.assertEqual((client.returncode, error), (0, ""))
@@ -153,6 +165,17 @@ class Disk(Case):
         self.assertLessEqual(len(done.stderr.splitlines()), 2, done.stderr)
         self.batch("--retry-failed", check=0)
         self.assertEqual(self.hashes(), expected)
+
+
+class Slow(Case):
+    def test_a_client_that_always_wakes_late_ends_with_its_last_picture(self):
+        self.photos.mkdir()
+        (self.photos / "broken.png").write_bytes(b"no picture")
+        env = self.env(LD_PRELOAD=str(SHIM), STEP1X_TEST_FAULT="poll:1:LATE:forever")
+        self.assertIn("broken.png", self.batch(env=env, check=1).stderr)
+        self.fill(3)
+        self.assertIn("3 done, 1 failed earlier", self.batch(env=env, check=3).stderr)
+        self.assertEqual(len(self.hashes()), 3)
 
 
 class Many(Case):

@@ -3,16 +3,17 @@
 // (ASAN_OPTIONS=verify_asan_link_order=0, and the like).
 //
 //   STEP1X_TEST_FAULT=KIND:N:HOW[:forever][,...]     up to four
-//     KIND   open | write | fsync | close | rename | linkat | unlink
+//     KIND   open | write | fsync | close | rename | linkat | unlink | poll
 //     N      the first call that fails, from 1; later ones work again, unless "forever"
 //     HOW    an errno name; SHORT (write: half of the bytes are written, without an error); KILL (SIGKILL instead of
-//            the call); INT (SIGINT, and then the call)
+//            the call); INT (SIGINT, and then the call); LATE (poll, which knows nothing else: it returns 50 ms late)
 //   STEP1X_TEST_FAULT_UNDER=DIR
 //     only calls on files in DIR and below count; without it, all do
 //
 // Counted are opens for writing, and calls on regular files and directories; sockets, pipes and terminals never are.
 // close() really closes before it reports a failure, as Linux does.
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -32,15 +33,17 @@ constexpr int kNone = 0;
 constexpr int kShort = -1;
 constexpr int kKill = -2;
 constexpr int kInt = -3;
+constexpr int kLate = -4;
 
 struct ErrnoName {
   const char* name;
   int value;
 };
-constexpr ErrnoName kErrnoNames[] = {
-    {"ENOSPC", ENOSPC}, {"EIO", EIO},     {"EINTR", EINTR}, {"EDQUOT", EDQUOT},         {"EACCES", EACCES},
-    {"EPERM", EPERM},   {"EROFS", EROFS}, {"EXDEV", EXDEV}, {"EOPNOTSUPP", EOPNOTSUPP}, {"ENOENT", ENOENT},
-    {"SHORT", kShort},  {"KILL", kKill},  {"INT", kInt}};
+constexpr ErrnoName kErrnoNames[] = {{"ENOSPC", ENOSPC}, {"EIO", EIO},       {"EINTR", EINTR},
+                                     {"EDQUOT", EDQUOT}, {"EACCES", EACCES}, {"EPERM", EPERM},
+                                     {"EROFS", EROFS},   {"EXDEV", EXDEV},   {"EOPNOTSUPP", EOPNOTSUPP},
+                                     {"ENOENT", ENOENT}, {"SHORT", kShort},  {"KILL", kKill},
+                                     {"INT", kInt},      {"LATE", kLate}};
 
 struct Plan {
   char kind[16] = "";
@@ -221,6 +224,14 @@ int linkat(int from_directory, const char* from, int to_directory, const char* t
 
 int link(const char* from, const char* to) {
   return linkat(AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+int poll(struct pollfd* entries, nfds_t count, int timeout) {
+  const long result = syscall(SYS_poll, entries, count, timeout);
+  const int error = errno;
+  if (fault("poll") == kLate) usleep(50'000);
+  errno = error;
+  return static_cast<int>(result);
 }
 
 int unlinkat(int directory, const char* path, int flags) {
