@@ -32,18 +32,13 @@ void Worker::want_arena(Slot& slot, const std::string& key, std::uint64_t bytes)
 }
 
 void Worker::filler_ended(const Slot& slot) {
-  stop_waiting(slot);
+  std::erase_if(waiting_, [&](const Waiting& each) { return each.slot == &slot; });
   arena_.filler_ended(&slot);
   serve_waiting();
 }
 
 void Worker::serve_waiting() {
   for (const Waiting& each : std::exchange(waiting_, {})) want_arena(*each.slot, each.key, each.bytes);
-}
-
-// True when it was.
-bool Worker::stop_waiting(const Slot& slot) {
-  return std::erase_if(waiting_, [&](const Waiting& each) { return each.slot == &slot; }) > 0;
 }
 
 }  // namespace step1x::worker

@@ -110,7 +110,7 @@ void Worker::cancel(Job& job) {
   if (Slot* slot = slot_of(job)) {
     slot->cancel();
     // So that it learns of that now, and not when another one has filled the arena.
-    if (stop_waiting(*slot)) slot->give_arena({});
+    serve_waiting();
     return;
   }
   const auto session = job.session.lock();

@@ -95,7 +95,6 @@ class Worker {
   void want_arena(Slot& slot, const std::string& key, std::uint64_t bytes);
   void filler_ended(const Slot& slot);
   void serve_waiting();
-  bool stop_waiting(const Slot& slot);
 
   // All slots together (slots.cpp)
   std::size_t running() const;
