@@ -25,17 +25,6 @@ class Case(batch_case.Case):
     def pictures(self):
         return len(list(self.out.glob("*.png"))) if self.out.exists() else 0
 
-    def kill(self, pids):
-        """How many of them were still there."""
-        found = 0
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-                found += 1
-            except ProcessLookupError:
-                pass
-        return found
-
 
 class Killed(Case):
     def test_at_random_moments_in_turn_the_same_command_makes_the_same_pictures(self):
@@ -62,7 +51,7 @@ class Killed(Case):
                 continue
             who = ("client", "worker", "engine")[turn % 3]
             pids = {"client": [client.pid], "worker": self.worker_pids(), "engine": self.engine_pids()}[who]
-            killed[who] += self.kill(pids)
+            killed[who] += harness.kill(*pids)
             turn += 1
             if who == "client":
                 client.communicate()
@@ -93,7 +82,7 @@ class Killed(Case):
         for _ in range(2):
             # Of a worker that dies, no more than two pictures can still be on their way to their files.
             enough = self.pictures() + 3
-            harness.eventually(lambda: self.pictures() >= enough and self.kill(self.worker_pids()), what="pictures and a worker")
+            harness.eventually(lambda: self.pictures() >= enough and harness.kill(*self.worker_pids()), what="pictures and a worker")
         _, error = client.communicate(timeout=harness.HANG)
         self.assertEqual(client.returncode, 0, error)
         self.assertEqual(error.count("going on with another one"), 2, error)

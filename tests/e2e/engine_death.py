@@ -62,7 +62,7 @@ class EngineKilled(Case):
             client = self.edit()
             time.sleep(chance.uniform(0, whole))
             for pid in self.engine_pids():
-                kill(pid)
+                harness.kill(pid)
             code, events, lines = self.finish(client)
             self.assertEqual((code, lines), (0, []))
             self.assertLessEqual(events.count("retry"), 1)
@@ -84,12 +84,12 @@ class EngineKilled(Case):
             for pid in set(self.engine_pids()) - seen:
                 harness.eventually(lambda: self.status()["state"] in ("Loading", "Working") and self.status()["devices"][0]["pid"] == pid,
                                    what="the engine has the job")
-                kill(pid)
+                harness.kill(pid)
                 seen.add(pid)
             return len(seen) >= 2 or client.poll() is not None
 
         for pid in self.engine_pids():
-            kill(pid)
+            harness.kill(pid)
             seen.add(pid)
             harness.eventually(lambda: not harness.alive(pid), what="the first edit's engine is gone")
         seen.clear()
@@ -105,7 +105,7 @@ class EngineKilled(Case):
     def test_while_nothing_is_to_do_the_next_job_starts_another(self):
         expected = self.undisturbed()
         for pid in self.engine_pids():
-            kill(pid)
+            harness.kill(pid)
         self.assertEqual(self.undisturbed(), expected)
         self.assertEqual(self.status()["queue"]["failed"], 0)
 
@@ -205,7 +205,7 @@ class WorkerKilled(Case):
             time.sleep(chance.uniform(0, whole))
             workers, engines = self.worker_pids(), self.engine_pids()
             for pid in workers:
-                kill(pid)
+                harness.kill(pid)
             code, _, lines = self.finish(client)
             self.assertEqual(code, 0, lines)
             self.assertLessEqual(len(lines), 1)
@@ -226,7 +226,7 @@ class WorkerKilled(Case):
         def kill_when_at_work():
             for pid in self.worker_pids():
                 if pid not in killed and self.engine_pids():
-                    kill(pid)
+                    harness.kill(pid)
                     killed.append(pid)
             return client.poll() is not None
 
@@ -240,17 +240,10 @@ class WorkerKilled(Case):
     def test_while_its_engine_starts_the_engine_ends_too(self):
         client = self.edit("--timeout", "60s", fake="hang@hello")
         engines = harness.eventually(self.engine_pids, what="the engine is there")
-        kill(client.pid)
+        harness.kill(client.pid)
         client.communicate()
-        kill(self.worker_pids()[0])
+        harness.kill(self.worker_pids()[0])
         harness.eventually(lambda: not harness.alive(engines[0]), what="the engine is gone")
-
-
-def kill(pid):
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 if __name__ == "__main__":

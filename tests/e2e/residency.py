@@ -50,13 +50,6 @@ class Case(harness.Case):
             return now == location and all(counted[key] == value for key, value in statistics.items())
         harness.eventually(there, what=f"{location}, {statistics}: {self.status()}")
 
-    def kill(self, pids):
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-
     def worker(self):
         [pid] = self.worker_pids()
         return pid
@@ -169,14 +162,14 @@ class States(Case):
             with self.subTest(end):
                 holder = self.start_step1x("gpu", "hold", "--", "sh", "-c", "echo $$; exec sleep 1000")
                 sleeper = int(holder.stdout.readline())
-                self.addCleanup(self.kill, [sleeper])
+                self.addCleanup(harness.kill, sleeper)
                 harness.eventually(lambda: self.status()["queue"]["leases"] == 1, what="the lease")
                 self.edit()
                 self.edit()
                 self.assertEqual(self.status()["model_location"], "GPU")
-                self.kill([holder.pid if end == "killed" else sleeper])
+                harness.kill(holder.pid if end == "killed" else sleeper)
                 self.becomes("CPU")
-                self.kill([sleeper])
+                harness.kill(sleeper)
                 holder.communicate()
 
 
@@ -225,7 +218,7 @@ class Devices(Case):
         client = self.start("sim:1g", "1.png", fake)
         harness.eventually(lambda: self.status()["arena"], what="the first fills")
         [filler] = self.engine_pids()
-        self.addCleanup(self.kill, [filler])  # a stopped one would outlive a test that fails
+        self.addCleanup(harness.kill, filler)  # a stopped one would outlive a test that fails
         os.kill(filler, signal.SIGSTOP)
         self.assertFalse(self.status()["arena"]["filled"])
         return client, filler
@@ -255,7 +248,7 @@ class Devices(Case):
         fake = f"arena={ARENA},load=4s,step=5ms"
         first, filler = self.half_filled(fake)
         second = self.second(fake)
-        self.kill([filler])
+        harness.kill(filler)
         self.assertEqual(self.digest(first, "1.png"), self.digest(second, "2.png"))
         self.assertEqual(self.status()["queue"]["engine_deaths"], 1)
 
@@ -283,7 +276,7 @@ class Devices(Case):
         for _ in range(harness.count(6, 50)):
             processes = [self.start(f"sim:{i}g", f"{i}.png", fake) for i in (1, 2)]
             time.sleep(random.uniform(0, 0.3))
-            self.kill(self.engine_pids()[:1])
+            harness.kill(*self.engine_pids()[:1])
             for i, process in enumerate(processes, 1):
                 self.assertEqual(self.digest(process, f"{i}.png"), expected)
         self.becomes("CPU")
@@ -321,7 +314,7 @@ class Faults(Case):
                 self.run_step1x("gpu", "release", check=0)
             client = self.start_step1x(*self.edit_arguments(self.out, fake=FAKE), env=env)
             time.sleep(chance.uniform(0, 1.2 * whole))
-            self.kill(self.engine_pids())
+            harness.kill(*self.engine_pids())
             begin = time.monotonic()
             arena = self.status().get("arena")
             slowest = max(slowest, time.monotonic() - begin)

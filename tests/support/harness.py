@@ -54,6 +54,18 @@ def alive(pid):
         return False
 
 
+def kill(*pids):
+    """SIGKILL. Returns how many of them were still there."""
+    found = 0
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+            found += 1
+        except ProcessLookupError:
+            pass
+    return found
+
+
 class Case(unittest.TestCase):
     """Every test has a directory `self.dir` of its own, with `self.runtime` (0700) for the worker; no process of it outlives the test."""
 
@@ -106,11 +118,7 @@ class Case(unittest.TestCase):
         return [pid for pid in processes("step1x-engine") if parent(pid) in workers]
 
     def kill_all(self):
-        for pid in self.engine_pids() + self.worker_pids():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        kill(*self.engine_pids(), *self.worker_pids())
 
     def connect(self, hello=True):
         return Connection(self.runtime / "worker.sock", hello)
