@@ -125,6 +125,17 @@ class Attempt {
   bool timed_out_ = false;
 };
 
+ipc::Client connect(ipc::ClientOptions client, ipc::Deadline deadline, Duration timeout) {
+  if (!deadline) return ipc::Client::connect_or_spawn(client);
+  client.timeout = std::max(Duration::zero(), std::chrono::ceil<Duration>(*deadline - Clock::now()));
+  try {
+    return ipc::Client::connect_or_spawn(client);
+  } catch (const Error& problem) {
+    if (problem.code() != ErrorCode::timeout) throw;
+    throw Error::format(ErrorCode::timeout, "{} after {} (--timeout)", problem.what(), format_duration(timeout));
+  }
+}
+
 }  // namespace
 
 JobResult run_job(const ipc::Json& request, int picture, const JobOptions& options, Progress& progress) {
@@ -133,12 +144,7 @@ JobResult run_job(const ipc::Json& request, int picture, const JobOptions& optio
   int restarts = 0;
   bool died_before = false;
   for (;;) {
-    ipc::ClientOptions connect = options.client;
-    if (deadline) {
-      const auto left = std::chrono::ceil<Duration>(*deadline - Clock::now());
-      connect.timeout = std::max(Duration::zero(), left);
-    }
-    ipc::Client client = ipc::Client::connect_or_spawn(connect);
+    ipc::Client client = connect(options.client, deadline, options.timeout);
     const std::uint64_t kills = memory_kills();
     try {
       ipc::Message message = Attempt(client, options, deadline, progress).run(request, picture);

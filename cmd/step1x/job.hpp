@@ -17,8 +17,8 @@ struct JobResult {
 };
 
 struct JobOptions {
-  ipc::ClientOptions client;
-  Duration timeout = kNever;
+  ipc::ClientOptions client;  // its timeout is not looked at
+  Duration timeout = kNever;  // for everything, the way to the worker included
   bool verbose = false;
 };
 

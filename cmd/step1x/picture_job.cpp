@@ -57,7 +57,6 @@ void PictureJob::run(const ipc::Json& request, const InputPicture& input, const 
   JobOptions job;
   job.client = client_options(loaded_.settings, context_);
   if (flags_.isolated) job.client = isolated(std::move(job.client));
-  job.client.timeout = loaded_.settings.timeout;
   job.timeout = loaded_.settings.timeout;
   job.verbose = context_.verbose;
   Progress progress(Progress::choose(context_.quiet, flags_.progress_json));

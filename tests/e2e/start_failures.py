@@ -239,15 +239,14 @@ class Timeout(Case):
         begin = time.monotonic()
         for code, _, err in Crowd(self, [edit] * 5).results():
             self.assertEqual(code, 75, err)
-            self.assertRegex(err, r"\Astep1x: [^\n]+timed out\n\Z")
+            self.assertRegex(err, r"\Astep1x: [^\n]+timed out after 1s \(--timeout\)\n\Z")
         self.assertLess(time.monotonic() - begin, 60)
         # Those that were not ready live on: they could be taking their first client.
         harness.eventually(lambda: not self.kill_sleepers(), what="no sleeper is left")
 
     def kill_sleepers(self):
         pids = self.sleepers()
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+        harness.kill(*pids)
         return pids
 
     def test_a_starter_that_waits_can_be_interrupted(self):
@@ -272,7 +271,7 @@ class Timeout(Case):
         sleeper = self.sleeper()
         starter.processes[0].send_signal(signal.SIGSTOP)
         (code, _, err), = Crowd(self, [[harness.STEP1X, *self.edit_arguments(self.dir / "a.png"), "--timeout", "1s"]]).results()
-        self.assertEqual((code, err), (75, "step1x: another step1x is still starting the worker: timed out\n"))
+        self.assertEqual((code, err), (75, "step1x: another step1x is still starting the worker: timed out after 1s (--timeout)\n"))
         os.kill(sleeper, signal.SIGKILL)
         starter.processes[0].send_signal(signal.SIGCONT)
         (code, _, err), = starter.results()
