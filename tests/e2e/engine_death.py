@@ -61,9 +61,10 @@ class EngineKilled(Case):
         for _ in range(rounds):
             client = self.edit()
             time.sleep(chance.uniform(0, whole))
-            for pid in self.engine_pids():
-                harness.kill(pid)
+            killed = self.engine_pids()
+            harness.kill(*killed)
             code, events, lines = self.finish(client)
+            self.noticed(*killed)
             self.assertEqual((code, lines), (0, []))
             self.assertLessEqual(events.count("retry"), 1)
             self.assertEqual(self.digest(), expected)
@@ -121,7 +122,7 @@ class EngineKilled(Case):
 KILLED = (1, r"the engine died 2 times in this job, the last time it was killed by signal 9 \(Killed\); see: step1x worker log")
 EXITED = (1, r"the engine died 2 times in this job, the last time it exited with code 3; see: step1x worker log")
 GARBAGE = (1, r"the engine died 2 times in this job, the last time it was ended because of its connection: protocol broken by the other side: a frame of \d+ bytes .*")
-HANGING = (75, r"no picture after 300ms \(--timeout\): cancelled")
+HANGING = (75, r"no picture after 1s \(--timeout\): cancelled")
 FAULTS = {
     **{f"die@{point}": KILLED for point in ("hello", "load", "step=3", "done")},
     **{f"exit@{point}": EXITED for point in ("hello", "load", "step=3", "done")},
@@ -139,7 +140,7 @@ FAULTS = {
 
 class Faults(Case):
     def check(self, fault, expected):
-        limit = ["--timeout", "300ms"] if fault.startswith("hang") else []
+        limit = ["--timeout", "1s"] if fault.startswith("hang") else []
         code, events, lines = self.finish(self.edit(*limit, fake=f"step=1ms,{fault}"))
         if expected is None:
             self.assertEqual((code, lines), (0, []))

@@ -107,8 +107,8 @@ class AnotherProtocol(Skew):
         for worker, client in self.PAIRS:
             with self.subTest(worker=worker, client=client):
                 pid = self.start(worker)
-                busy = self.job(worker, "busy", steps=20)
-                _, err = self.one(client, *self.edit_arguments(self.dir / "next.png"), "--timeout", "500ms", "-q", code=75)
+                busy = self.job(worker, "busy", steps=30)
+                _, err = self.one(client, *self.edit_arguments(self.dir / "next.png"), "--timeout", "1s", "-q", code=75)
                 self.assertRegex(err, r"\Astep1x: [^\n]*\n\Z")
                 for value in (f"worker {pid} ", self.build_id(worker), self.build_id(client), f"protocol {PROTOCOL[worker]}", f"protocol {PROTOCOL[client]}"):
                     self.assertIn(value, err)
@@ -122,7 +122,7 @@ class AnotherProtocol(Skew):
         hold = Crowd(self, [[step1x("this"), "gpu", "hold", "--", "sh", "-c", f"touch {self.dir}/held; while [ -e {self.dir}/held -a ! -e {self.dir}/go ]; do sleep 0.01; done"]]).go()
         harness.eventually((self.dir / "held").exists, what="the lease")
         pid, = self.worker_pids()
-        _, err = self.one("protocol", *self.edit_arguments(self.dir / "a.png"), "--timeout", "500ms", "-q", code=75)
+        _, err = self.one("protocol", *self.edit_arguments(self.dir / "a.png"), "--timeout", "1s", "-q", code=75)
         self.assertIn(f"worker {pid} ", err)
         waiting = Crowd(self, [[step1x("protocol"), *self.edit_arguments(self.dir / "a.png"), "-q"]]).go()
         time.sleep(0.2)

@@ -117,6 +117,10 @@ class Case(unittest.TestCase):
         workers = set(self.worker_pids())
         return [pid for pid in processes("step1x-engine") if parent(pid) in workers]
 
+    def noticed(self, *engines):
+        """Waits until the worker knows that these engines are dead: the next job would be given to them, and count their death."""
+        eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in engines), what=f"the worker has noticed the end of {engines}")
+
     def kill_all(self):
         kill(*self.engine_pids(), *self.worker_pids())
 
