@@ -185,7 +185,8 @@ Queue::Fit Worker::fit(const Job& job) const {
 }
 
 // Which slot can take the job now; one after the last: a new one. A slot without work changes over to the job's device;
-// a second engine is started only for a device that the job names, and that no other engine may turn out to have.
+// another engine is started only while all have work, for a device that the job names and that is surely none of
+// theirs.
 std::optional<std::size_t> Worker::place_for(const Job& job) const {
   constexpr std::size_t kMaxSlots = 16;
   const auto index = [this](auto it) { return static_cast<std::size_t>(it - slots_.begin()); };
@@ -197,6 +198,8 @@ std::optional<std::size_t> Worker::place_for(const Job& job) const {
     return (*own)->free() ? std::optional(index(own)) : std::nullopt;
   const auto free = std::find_if(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->free(); });
   if (free != slots_.end()) return index(free);
+  // What is offloading or ending is free in a moment, which is less than the start of an engine takes.
+  if (running() < slots_.size()) return std::nullopt;
   const bool may_be_it = std::any_of(slots_.begin(), slots_.end(), [&](const auto& slot) {
     return vague(slot->device()) && slot->engine_device().empty();
   });

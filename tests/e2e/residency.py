@@ -217,9 +217,15 @@ class Devices(Case):
         self.run_step1x("gpu", "release", check=0)
         harness.eventually(lambda: len(self.status()["devices"]) == 1, what="one is left")
         self.edit(more=("--device", "sim:1g"))
-        self.becomes("CPU")  # while one engine is still offloading, another device's job would get a second one
         self.edit(more=("--device", "sim:2g"))
         self.assertEqual(len(self.engine_pids()), 1)
+
+    def test_an_engine_that_is_offloading_gets_the_job_of_another_device(self):
+        fake = FAKE + ",offload=500ms"
+        self.edit(fake=fake, more=("--device", "sim:1g"))
+        engines = self.engine_pids()
+        self.edit(fake=fake, more=("--device", "sim:2g"))
+        self.assertEqual(self.engine_pids(), engines)
 
     def half_filled(self, fake):
         """An edit whose engine is stopped while it fills the arena: (its client, the engine)."""
