@@ -126,8 +126,8 @@ class Attempt {
 };
 
 ipc::Client connect(ipc::ClientOptions client, ipc::Deadline deadline, Duration timeout) {
-  if (!deadline) return ipc::Client::connect_or_spawn(client);
-  client.timeout = std::max(Duration::zero(), std::chrono::ceil<Duration>(*deadline - Clock::now()));
+  client.timeout =
+      deadline ? std::max(Duration::zero(), std::chrono::ceil<Duration>(*deadline - Clock::now())) : kNever;
   try {
     return ipc::Client::connect_or_spawn(client);
   } catch (const Error& problem) {

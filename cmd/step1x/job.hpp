@@ -17,7 +17,7 @@ struct JobResult {
 };
 
 struct JobOptions {
-  ipc::ClientOptions client;  // its timeout is not looked at
+  ipc::ClientOptions client;  // its timeout is set from the one below
   Duration timeout = kNever;  // for everything, the way to the worker included
   bool verbose = false;
 };

@@ -103,7 +103,7 @@ class States(Case):
         seen = []
 
         def watch():
-            if not self.worker_pids():
+            if not harness.alive(worker):
                 return True
             status = self.status()
             now = (status["model_location"], bool(status["devices"]) and status["devices"][0]["pid"] is not None)
@@ -111,7 +111,6 @@ class States(Case):
                 seen.append(now)
             return False
         harness.eventually(watch, what="the worker has ended")
-        harness.eventually(lambda: not harness.alive(worker), what="its process has ended")
         order = [("GPU", True), ("CPU", True), ("CPU", False), ("Unloaded", False)]
         # On a busy machine one may come and go between two looks, but never in another order.
         self.assertEqual(seen, [state for state in order if state in seen])
