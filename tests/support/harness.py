@@ -259,6 +259,8 @@ class Connection:
 
 
 def main():
+    # A shell ignores it in what it starts in the background, and the programs under test would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     program = unittest.main(argv=sys.argv[:1] + sys.argv[2:], exit=False, verbosity=2)
     result = program.result
     for test, reason in result.skipped:
