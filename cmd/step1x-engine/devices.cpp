@@ -1,7 +1,9 @@
 #include "devices.hpp"
 
+#include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <dlfcn.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,16 +28,71 @@ bool has_driver() {
   return ::access("/dev/nvidiactl", F_OK) == 0;
 }
 
-// CUDA has a process's GPUs as its environment says when it is loaded.
-int load_cuda() {
+// What is asked of the CUDA runtime directly (docs.nvidia.com/cuda/cuda-runtime-api); it is loaded with libtorch.
+template <typename Function>
+Function runtime(const char* name) {
+  return reinterpret_cast<Function>(::dlsym(RTLD_DEFAULT, name));
+}
+
+std::string version_text(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+// That the driver is new enough for the runtime; CUDA itself would only count no devices.
+void check_driver() {
+  const auto driver_version = runtime<int (*)(int*)>("cudaDriverGetVersion");
+  const auto runtime_version = runtime<int (*)(int*)>("cudaRuntimeGetVersion");
+  int driver = 0;
+  int needed = 0;
+  if (driver_version == nullptr || runtime_version == nullptr) return;
+  if (driver_version(&driver) != 0 || runtime_version(&needed) != 0) return;
+  // Versions of one major number run with each other.
+  if (driver == 0 || driver / 1000 >= needed / 1000) return;
+  throw Error::format(ErrorCode::failure,
+                      "the NVIDIA driver of this machine supports CUDA {}, and libtorch needs {}: install a newer "
+                      "driver, or say --device cpu",
+                      version_text(driver), version_text(needed));
+}
+
+// libtorch 2.11 for CUDA 13 has no code for cards before Turing.
+void check_card(const std::string& name, int device) {
+  constexpr int kMajor = 75;  // cudaDevAttrComputeCapabilityMajor
+  constexpr int kMinor = 76;
+  constexpr int kLeast = 75;
+  const auto attribute = runtime<int (*)(int*, int, int)>("cudaDeviceGetAttribute");
+  int major = 0;
+  int minor = 0;
+  if (attribute == nullptr || attribute(&major, kMajor, device) != 0 || attribute(&minor, kMinor, device) != 0) return;
+  if (major * 10 + minor >= kLeast) return;
+  throw Error::format(ErrorCode::failure,
+                      "--device {}: the card has compute capability {}.{}, and libtorch needs 7.5 or newer: use "
+                      "another card, or say --device cpu",
+                      name, major, minor);
+}
+
+// Why libtorch_cuda could not be loaded; empty where it could. It has to come before the first operator of the process:
+// libtorch asks for its hooks once, and keeps those of the CPU's library, which know no device, for good.
+const std::string& load_cuda_library() {
+  static const std::string problem = [] {
+    return ::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr ? std::string(::dlerror()) : std::string();
+  }();
+  return problem;
+}
+
+// CUDA has a process's GPUs as its environment says when it is initialised.
+int count_cuda_devices() {
+  if (!load_cuda_library().empty()) {
+    throw Error::format(
+        ErrorCode::model_missing,
+        "there is a GPU, but libtorch cannot use it: {}; run scripts/libtorch --cuda, or say --device cpu",
+        load_cuda_library());
+  }
   static const int count = [] {
-    if (::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
-      throw Error::format(
-          ErrorCode::model_missing,
-          "there is a GPU, but libtorch cannot use it: {}; run scripts/libtorch --cuda, or say --device cpu",
-          ::dlerror());
-    }
-    return static_cast<int>(at::detail::getCUDAHooks().deviceCount());
+    check_driver();
+    const int found = static_cast<int>(at::detail::getCUDAHooks().deviceCount());
+    // Its statistics are asked for before the first tensor.
+    if (found > 0) at::globalContext().lazyInitDevice(at::kCUDA);
+    return found;
   }();
   return count;
 }
@@ -55,7 +112,7 @@ std::vector<Gpu> usable_gpus() {
   // Parts of GPUs (MIG) are named to CUDA alone.
   static const std::optional<Nvml> nvml =
       environment("CUDA_VISIBLE_DEVICES").find("MIG-") == std::string::npos ? Nvml::open() : std::nullopt;
-  if (!nvml) return std::vector<Gpu>(static_cast<std::size_t>(load_cuda()));
+  if (!nvml) return std::vector<Gpu>(static_cast<std::size_t>(count_cuda_devices()));
   static std::vector<Gpu> known = number_gpus(*nvml);
   for (const Gpu& now : nvml->gpus()) {
     const auto same = std::ranges::find(known, now.uuid, &Gpu::uuid);
@@ -69,9 +126,10 @@ Device gpu(const std::string& name, const std::vector<Gpu>& gpus) {
     throw Error::format(ErrorCode::usage,
                         "--device {}: this machine has no GPU that may be used; --device cpu needs none", name);
   const std::size_t index = choose_gpu(gpus, name);
-  if (static_cast<int>(index) >= load_cuda())
+  if (static_cast<int>(index) >= count_cuda_devices())
     throw Error::format(ErrorCode::failure, "--device {}: the driver has {} GPUs and CUDA only {}", name, gpus.size(),
-                        load_cuda());
+                        count_cuda_devices());
+  check_card(name, static_cast<int>(index));
   return {DeviceMemory({at::kCUDA, static_cast<c10::DeviceIndex>(index)}), gpus[index].uuid};
 }
 
@@ -107,6 +165,8 @@ Device simulated(const std::string& text) {
 
 Device find_device(const std::string& name) {
   constexpr std::string_view kSimulated = "sim:";
+  // Also for the CPU: the next job may name a GPU. What goes wrong is said when one does.
+  if (has_driver()) load_cuda_library();
   if (name == "cpu") return {DeviceMemory(at::kCPU), {}};
   if (name.starts_with(kSimulated)) return simulated(name.substr(kSimulated.size()));
   if (!leaves_choice(name) && !name.starts_with("cuda:") && !name.starts_with("GPU-"))

@@ -37,7 +37,13 @@ UniqueFd sealed(const Picture& picture) {
 
 void ModelRunner::load(const Job& job, Progress& progress, std::optional<PlanKind> instead) {
   // Only opened: of two models the weights are never there at a time.
-  if (!model_ || !model_->serves(job)) model_ = ResidentModel(job);
+  if (!model_ || !model_->serves(job)) {
+    ResidentModel next(job);
+    // What the old one has ends in the order of its destructor, which is not that of an assignment: nothing may be
+    // copied from, and pinned in, an arena that is no longer mapped.
+    model_.reset();
+    model_.emplace(std::move(next));
+  }
   model_->load(job, progress, instead);
   report_memory(progress);
 }
@@ -49,6 +55,7 @@ void ModelRunner::report_memory(Progress& progress) const {
 Result ModelRunner::compute(const Job& job, Progress& progress) const {
   const c10::InferenceMode no_gradients;
   const auto start = Clock::now();
+  std::optional<Clock::time_point> placing;
   std::optional<Clock::time_point> denoising;
   JobOptions options;
   options.prompt = job.prompt;
@@ -60,11 +67,15 @@ Result ModelRunner::compute(const Job& job, Progress& progress) const {
   if (job.vae_tiling) options.tiling = VaeTiling{};
   options.before_layer = [&](const at::Tensor&) { progress.check(); };
   options.observe = [&](std::string_view name, const at::Tensor&) {
-    if (name == "times") denoising = Clock::now();
+    if (name == "times" || name == "transformer") model_->memory().wait();
+    if (name == "times") placing = Clock::now();
+    if (name == "transformer") denoising = Clock::now();
   };
   Clock::time_point last_step = start;
   options.denoise.after_block = [&] { progress.check(); };
   options.denoise.after_step = [&](int step, const at::Tensor&, const at::Tensor&) {
+    // On a GPU a step has only been asked for when its last operator returns.
+    if (step + 1 == job.steps) model_->memory().wait();
     last_step = Clock::now();
     const double each = seconds_since(*denoising) / (step + 1);
     progress.step(step + 1, job.steps, each * (job.steps - step - 1));
@@ -86,7 +97,8 @@ Result ModelRunner::compute(const Job& job, Progress& progress) const {
   const auto between = [](Clock::time_point from, Clock::time_point to) {
     return std::chrono::duration<double>(to - from).count();
   };
-  result.timings = {{"encode", between(start, denoising.value_or(start))},
+  result.timings = {{"encode", between(start, placing.value_or(start))},
+                    {"place", between(placing.value_or(start), denoising.value_or(start))},
                     {"denoise", between(denoising.value_or(start), last_step)},
                     {"decode", seconds_since(last_step)}};
   return result;

@@ -27,6 +27,8 @@ class ResidentModel {
  public:
   // Opens and checks its files.
   explicit ResidentModel(const Job& job) : ResidentModel(job, find_device(job.device)) {}
+  ResidentModel(ResidentModel&&) = default;
+  ResidentModel& operator=(ResidentModel&&) = delete;
 
   // The job names this model and device, and its files are those that were opened. Where it leaves the choice of a GPU,
   // and the model is on none, another one may have more memory free now.

@@ -8,8 +8,8 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
+#include <vector>
 
 #include "memory/host_registration.hpp"
 
@@ -62,15 +62,26 @@ struct DeviceCopy::Gpu {
 
   explicit Gpu(at::Device device)
       : stream(c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device)),
-        buffers{buffer(device), buffer(device), buffer(device), buffer(device)} {}
+        buffers(pinned_buffers(device)) {}
 
-  static Buffer buffer(at::Device device) {
-    return {at::empty({static_cast<std::int64_t>(kBufferBytes)}, at::TensorOptions(at::kByte).pinned_memory(true)),
-            c10::Event(device.type())};
+  // Empty where the driver refuses to pin as much: then a copy goes through the driver's own buffers, slower and not
+  // beside the computation.
+  static std::vector<Buffer> pinned_buffers(at::Device device) {
+    std::vector<Buffer> made;
+    try {
+      while (made.size() < kBuffers) {
+        made.push_back(
+            {at::empty({static_cast<std::int64_t>(kBufferBytes)}, at::TensorOptions(at::kByte).pinned_memory(true)),
+             c10::Event(device.type())});
+      }
+    } catch (const c10::Error&) {
+      made.clear();
+    }
+    return made;
   }
 
   c10::Stream stream;
-  std::array<Buffer, kBuffers> buffers;
+  std::vector<Buffer> buffers;
   std::size_t next = 0;
 };
 
@@ -83,7 +94,11 @@ DeviceCopy::DeviceCopy(at::Device device) {
 }
 
 DeviceCopy::~DeviceCopy() {
-  if (gpu_) gpu_->stream.synchronize();
+  try {
+    if (gpu_) gpu_->stream.synchronize();
+  } catch (const c10::Error&) {
+    // It stays the device's, so the next one who asks for something is told; this may be running because of it.
+  }
 }
 
 void DeviceCopy::copy(std::span<const std::byte> from, const at::Tensor& to) {
@@ -96,13 +111,13 @@ void DeviceCopy::copy(std::span<const std::byte> from, const at::Tensor& to) {
   for (std::size_t done = 0; done < from.size();) {
     const auto piece =
         from.subspan(done, std::min(from.size() - done, HostRegistration::piece_left(from.data() + done)));
-    if (is_pinned(piece)) {
+    if (gpu_->buffers.empty() || is_pinned(piece)) {
       to.narrow(0, static_cast<std::int64_t>(done), static_cast<std::int64_t>(piece.size()))
           .copy_(tensor_of(piece), /*non_blocking=*/true);
       done += piece.size();
       continue;
     }
-    Gpu::Buffer& buffer = gpu_->buffers.at(gpu_->next++ % kBuffers);
+    Gpu::Buffer& buffer = gpu_->buffers[gpu_->next++ % kBuffers];
     if (buffer.used) buffer.copied.synchronize();
     const std::size_t bytes = std::min(kBufferBytes, piece.size());
     // One thread does not reach the speed of the bus.

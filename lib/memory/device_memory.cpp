@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -73,6 +74,10 @@ DeviceMemory::Counters DeviceMemory::counters() const {
   const auto stats = at::getDeviceAllocator(device_.type())->getDeviceStats(device_.index());
   constexpr auto kAll = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
   return {stats.allocated_bytes[kAll].current, stats.reserved_bytes[kAll].current};
+}
+
+void DeviceMemory::wait() const {
+  if (!device_.is_cpu()) c10::impl::VirtualGuardImpl(device_.type()).getStream(device_).synchronize();
 }
 
 void DeviceMemory::trim() const {

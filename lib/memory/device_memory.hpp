@@ -50,6 +50,8 @@ class DeviceMemory {
   };
   // libtorch's own for a GPU; nothing for the CPU.
   Counters counters() const;
+  // Until everything that the current stream was given is done; nothing where operators compute at once.
+  void wait() const;
   // Gives memory that libtorch keeps for later back to the device.
   void trim() const;
 

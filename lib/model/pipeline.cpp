@@ -93,8 +93,13 @@ Picture Pipeline::finish(const JobOptions& job, DenoiseInput input) const {
   input.guidance = job.guidance;
   input.damping = job.damping.value_or(default_damping(files_->layout.kind));
   observe(job, "times", at::tensor(input.times, at::kDouble));
-  // Its weights are let go before the decoding.
-  const at::Tensor denoised = denoise(transformer(), input, job.denoise);
+  const auto denoised_latents = [&] {
+    // Its weights are let go before the decoding.
+    const TransformerParts parts = transformer();
+    observe(job, "transformer", {});
+    return denoise(parts, input, job.denoise);
+  };
+  const at::Tensor denoised = denoised_latents();
   const at::Tensor latents = unpack(denoised, input.rows, input.columns);
   const at::Tensor decoded = vae_.decode(latents, at::kFloat, job.tiling);
   observe(job, "decoded", decoded);
