@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <new>
+#include <stdexcept>
 
 #include "base/error.hpp"
 #include "base/process.hpp"
@@ -137,8 +138,9 @@ std::variant<Result, Error> ModelRunner::attempt(const Job& job, Progress& progr
   } catch (const std::bad_alloc&) {
     problem = Error(ErrorCode::out_of_memory, "the machine has too little memory for this job");
   } catch (const c10::Error& error) {
-    // After an error of the device nothing on it can be trusted; the worker starts another engine.
-    if (model_ && !model_->memory().device().is_cpu()) throw;
+    // After an error of the device nothing on it can be trusted; the worker starts another engine. Without the stack,
+    // which would be kilobytes of the log.
+    if (model_ && !model_->memory().device().is_cpu()) throw std::runtime_error(one_line(error.what_without_backtrace()));
     problem = Error(ErrorCode::failure, one_line(error.what_without_backtrace()));
   }
   if (!model_) return *problem;

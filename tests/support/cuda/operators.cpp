@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 #include <ATen/native/Copy.h>
 #include <ATen/native/Resize.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/library.h>
@@ -181,6 +182,8 @@ class Call {
   }
 
   void run() {
+    // A default stream is that of the thread's device.
+    const c10::OptionalDeviceGuard on_its_device(device_);
     const std::string& name = schema_.name();
     stand_in_called(
         (schema_.overload_name().empty() ? name : name + "." + schema_.overload_name()).c_str());
@@ -336,6 +339,7 @@ void replaced(const c10::OperatorHandle& op, Stack* stack) {
 at::Tensor& copy_within(at::Tensor& self, const at::Tensor& source, bool non_blocking) {
   if (!self.is_cuda() || !source.is_cuda()) return at::native::copy_(self, source, non_blocking);
   if (self.is_same(source)) return self;
+  const c10::OptionalDeviceGuard on_its_device(self.device());
   auto task = std::make_unique<Task>();
   task->name = "aten::copy_";
   task->arguments = {IValue(at::Tensor()), IValue(at::Tensor())};
