@@ -140,7 +140,8 @@ std::variant<Result, Error> ModelRunner::attempt(const Job& job, Progress& progr
   } catch (const c10::Error& error) {
     // After an error of the device nothing on it can be trusted; the worker starts another engine. Without the stack,
     // which would be kilobytes of the log.
-    if (model_ && !model_->memory().device().is_cpu()) throw std::runtime_error(one_line(error.what_without_backtrace()));
+    if (model_ && !model_->memory().device().is_cpu())
+      throw std::runtime_error(one_line(error.what_without_backtrace()));
     problem = Error(ErrorCode::failure, one_line(error.what_without_backtrace()));
   }
   if (!model_) return *problem;

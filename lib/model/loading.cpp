@@ -17,21 +17,21 @@ VaeFiles open_vae(const ModelLayout& layout) {
   return files;
 }
 
-TransformerParts load_transformer(const TransformerFiles& files, at::ScalarType type) {
-  const Weights weights = load_weights(files.checkpoint, files.table, type);
+TransformerParts load_transformer(const TransformerFiles& files, at::ScalarType type, at::Device device) {
+  const Weights weights = load_weights(files.checkpoint, files.table, type, {}, device);
   return {Connector(files.config, weights), Transformer(files.config, weights)};
 }
 
-TransformerParts load_transformer(const ModelLayout& layout, at::ScalarType type) {
-  return load_transformer(open_transformer(layout), type);
+TransformerParts load_transformer(const ModelLayout& layout, at::ScalarType type, at::Device device) {
+  return load_transformer(open_transformer(layout), type, device);
 }
 
-Vae load_vae(const VaeFiles& files, at::ScalarType type) {
-  return {files.config, load_weights(files.checkpoint, files.table, type)};
+Vae load_vae(const VaeFiles& files, at::ScalarType type, at::Device device) {
+  return {files.config, load_weights(files.checkpoint, files.table, type, {}, device)};
 }
 
-Vae load_vae(const ModelLayout& layout, at::ScalarType type) {
-  return load_vae(open_vae(layout), type);
+Vae load_vae(const ModelLayout& layout, at::ScalarType type, at::Device device) {
+  return load_vae(open_vae(layout), type, device);
 }
 
 }  // namespace step1x

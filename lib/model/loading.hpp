@@ -1,4 +1,4 @@
-// The parts of a model that are trained: their files, and reading them into memory of this process. Headers and
+// The parts of a model that are trained: their files, and reading them into memory, at once and as a whole. Headers and
 // configurations are checked, whole, before weights are read. Errors: Error(model_missing), which name file, tensor or
 // key, expected and found.
 #pragma once
@@ -30,9 +30,9 @@ struct VaeFiles {
 };
 VaeFiles open_vae(const ModelLayout& layout);
 
-TransformerParts load_transformer(const TransformerFiles& files, at::ScalarType type);
-TransformerParts load_transformer(const ModelLayout& layout, at::ScalarType type);
-Vae load_vae(const VaeFiles& files, at::ScalarType type);
-Vae load_vae(const ModelLayout& layout, at::ScalarType type);
+TransformerParts load_transformer(const TransformerFiles& files, at::ScalarType type, at::Device device = at::kCPU);
+TransformerParts load_transformer(const ModelLayout& layout, at::ScalarType type, at::Device device = at::kCPU);
+Vae load_vae(const VaeFiles& files, at::ScalarType type, at::Device device = at::kCPU);
+Vae load_vae(const ModelLayout& layout, at::ScalarType type, at::Device device = at::kCPU);
 
 }  // namespace step1x

@@ -20,11 +20,11 @@ ModelFiles open_model(const ModelLayout& layout) {
           scheduler_config(layout)};
 }
 
-ModelWeights load_model(const ModelFiles& files, at::ScalarType type, const LoadHook& loaded) {
+ModelWeights load_model(const ModelFiles& files, at::ScalarType type, const LoadHook& loaded, at::Device device) {
   // In the order of use, which is also the order of evaluation here.
-  return {load_weights(files.text_encoder.checkpoint, files.text_encoder.table, type, loaded),
-          load_weights(files.transformer.checkpoint, files.transformer.table, type, loaded),
-          load_weights(files.vae.checkpoint, files.vae.table, at::kFloat, loaded)};
+  return {load_weights(files.text_encoder.checkpoint, files.text_encoder.table, type, loaded, device),
+          load_weights(files.transformer.checkpoint, files.transformer.table, type, loaded, device),
+          load_weights(files.vae.checkpoint, files.vae.table, at::kFloat, loaded, device)};
 }
 
 }  // namespace step1x

@@ -32,6 +32,7 @@ struct ModelWeights {
   Weights vae;
 };
 // Transformer and text encoder as `type`, the VAE as float32.
-ModelWeights load_model(const ModelFiles& files, at::ScalarType type, const LoadHook& loaded = {});
+ModelWeights load_model(const ModelFiles& files, at::ScalarType type, const LoadHook& loaded = {},
+                        at::Device device = at::kCPU);
 
 }  // namespace step1x

@@ -35,11 +35,11 @@ Pipeline::Pipeline(std::shared_ptr<const ModelFiles> files, WeightsSource source
       options_(options),
       vae_(files_->vae.config, source_(ModelPart::vae)) {}
 
-Pipeline::Pipeline(const ModelLayout& layout, at::ScalarType dtype)
-    : Pipeline(std::make_shared<const ModelFiles>(open_model(layout)), dtype) {}
+Pipeline::Pipeline(const ModelLayout& layout, const PipelineOptions& options)
+    : Pipeline(std::make_shared<const ModelFiles>(open_model(layout)), options) {}
 
-Pipeline::Pipeline(std::shared_ptr<const ModelFiles> files, at::ScalarType dtype)
-    : Pipeline(files, whole_model(load_model(*files, dtype)), {at::kCPU, dtype}) {}
+Pipeline::Pipeline(std::shared_ptr<const ModelFiles> files, const PipelineOptions& options)
+    : Pipeline(files, whole_model(load_model(*files, options.dtype, {}, options.device)), options) {}
 
 std::int64_t Pipeline::multiple() const {
   return vae_.config().factor() * kTokenSide;

@@ -57,7 +57,7 @@ class Pipeline {
   // REQUIRES: `source` gives the weights of `files`, of this type and on this device.
   Pipeline(std::shared_ptr<const ModelFiles> files, WeightsSource source, const PipelineOptions& options);
   // With weights of its own in the memory of this process.
-  explicit Pipeline(const ModelLayout& layout, at::ScalarType dtype = at::kFloat);
+  explicit Pipeline(const ModelLayout& layout, const PipelineOptions& options = {at::kCPU, at::kFloat});
 
   // The result has the size of `picture`. `size_level`: the side of the square whose area it is edited at.
   Picture edit(RgbView picture, int size_level, const JobOptions& job) const;
@@ -71,7 +71,7 @@ class Pipeline {
   const Vae& vae() const { return vae_; }
 
  private:
-  Pipeline(std::shared_ptr<const ModelFiles> files, at::ScalarType dtype);
+  Pipeline(std::shared_ptr<const ModelFiles> files, const PipelineOptions& options);
   std::vector<TextInput> encode_texts(const JobOptions& job, RgbView picture, PictureSize working) const;
   Picture finish(const JobOptions& job, DenoiseInput input) const;
 

@@ -66,14 +66,14 @@ std::int64_t weights_bytes(const LoadTable& table, at::ScalarType dtype) {
   return elements * static_cast<std::int64_t>(c10::elementSize(dtype));
 }
 
-Weights load_weights(const Checkpoint& checkpoint, const LoadTable& table, at::ScalarType type,
-                     const LoadHook& loaded) {
+Weights load_weights(const Checkpoint& checkpoint, const LoadTable& table, at::ScalarType type, const LoadHook& loaded,
+                     at::Device device) {
   check_weights(checkpoint, table);
   const Placement placement(table, type);
   const at::Tensor memory = at::empty({static_cast<std::int64_t>(placement.bytes())}, at::kByte);
   placement.fill(checkpoint, 0, placement.blocks().size(), static_cast<std::byte*>(memory.mutable_data_ptr()),
                  {.prepare = {}, .filled = {}, .loaded = loaded});
-  return placement.weights(memory, checkpoint.path().string());
+  return placement.weights(memory.to(device), checkpoint.path().string());
 }
 
 }  // namespace step1x

@@ -70,9 +70,10 @@ void check_weights(const Checkpoint& checkpoint, const LoadTable& table);
 // Called every now and then with the bytes that came into place since the last time. What it throws ends the loading.
 using LoadHook = std::function<void(std::int64_t bytes)>;
 
-// Checks, then reads into memory of this process, as `type`: bf16, f16, f32, f64 and fp8 (e4m3) are converted.
+// Checks, then reads into memory of this process, as `type`: bf16, f16, f32, f64 and fp8 (e4m3) are converted. From
+// there they go to `device` as a whole.
 Weights load_weights(const Checkpoint& checkpoint, const LoadTable& table, at::ScalarType type,
-                     const LoadHook& loaded = {});
+                     const LoadHook& loaded = {}, at::Device device = at::kCPU);
 
 // What a table's tensors take in memory, in bytes.
 std::int64_t weights_bytes(const LoadTable& table, at::ScalarType dtype);

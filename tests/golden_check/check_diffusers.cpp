@@ -50,7 +50,7 @@ Comparisons check_diffusers_transformer(const fs::path& folder) {
   const double absolute = tolerance_of(manifest, "intermediates");
   const double relative = 1e-4;
   const double out_tolerance = tolerance_of(manifest, "transformer and predictions");
-  const TransformerParts model = load_transformer(find_layout(folder / "model"), at::kFloat);
+  const TransformerParts model = load_transformer(find_layout(folder / "model"), at::kFloat, golden_device());
   const auto in = [&](const std::string& name) { return golden_tensor(file, "in." + name); };
   Comparisons result;
   const auto add = [&](const std::string& name, const at::Tensor& found) {

@@ -14,7 +14,7 @@ class DitCase {
   DitCase(const fs::path& path, const json& about)
       : file_(path),
         layout_(flat_layout_of(path.parent_path() / about.at("weights").get<std::string>(), about)),
-        model_(load_transformer(layout_, at::kFloat)),
+        model_(load_transformer(layout_, at::kFloat, golden_device())),
         absolute_(about.at("tolerance").at("abs").get<double>()),
         relative_(about.at("tolerance").at("rel").get<double>()),
         block_(about.at("tolerance").at("block_abs").get<double>()),
@@ -75,10 +75,10 @@ class DitCase {
     const std::int64_t rows = latent.size(2) / kTokenSide;
     const std::int64_t columns = latent.size(3) / kTokenSide;
     at::Tensor img = pack(latent);
-    at::Tensor ids = image_ids(rows, columns, {}, at::kFloat);
+    at::Tensor ids = image_ids(rows, columns, {}, on_device(at::kFloat));
     if (kind == "full") {
       img = at::cat({img, pack(tensor("full.ref_latent"))}, 1);
-      ids = at::cat({ids, image_ids(rows, columns, transformer.config().reference_offset, at::kFloat)}, 0);
+      ids = at::cat({ids, image_ids(rows, columns, transformer.config().reference_offset, on_device(at::kFloat))}, 0);
     }
     add(kind + ".packed", img, 0, 0);
     add(kind + ".img_ids", ids.expand({batch, -1, -1}), 0, 0);

@@ -90,11 +90,11 @@ Comparisons check_bf16(const fs::path& path, const json& about) {
     const std::string version = name.substr(0, 4);
     const std::string weights = version == "v1.0" ? "step1x-edit-i1258" : "step1x-edit-v1p1-official";
     const json config = {{"config", {{"version", version}}}};
-    const TransformerParts model =
-        load_transformer(flat_layout_of(folder / "../bundle" / (weights + ".safetensors"), config), at::kBFloat16);
+    const TransformerParts model = load_transformer(
+        flat_layout_of(folder / "../bundle" / (weights + ".safetensors"), config), at::kBFloat16, golden_device());
     const SafetensorsFile inputs(folder / ".." / ("dit-" + version + ".safetensors"));
     const at::Tensor img = golden_tensor(inputs, "full.packed");
-    const at::Tensor t = at::full({img.size(0)}, std::stof(name.substr(6)), at::kFloat);
+    const at::Tensor t = at::full({img.size(0)}, std::stof(name.substr(6)), on_device(at::kFloat));
     const ConnectorOutput text =
         model.connector.forward({golden_tensor(inputs, "full.txt"), golden_tensor(inputs, "full.mask"), t, {}, {}});
     const at::Tensor ids = at::cat({golden_tensor(inputs, "full.txt_ids"), golden_tensor(inputs, "full.img_ids")}, 1);
@@ -102,7 +102,7 @@ Comparisons check_bf16(const fs::path& path, const json& about) {
     const at::Tensor out = transformer.forward(
         {img, text.tokens, {transformer.rope(ids), {}}, transformer.modulate(transformer.condition(t, text.pooled))});
     if (out.scalar_type() != at::kBFloat16) throw std::runtime_error("the result is not bf16");
-    const double error = rms(out.to(at::kDouble) - golden_tensor(file, name + ".out64"));
+    const double error = rms(out.cpu().to(at::kDouble) - golden_tensor(file, name + ".out64").cpu());
     const double limit = figures.at("limit_rms").get<double>();
     result.push_back({name + " rms", std::isnan(error) ? std::numeric_limits<double>::infinity() : error, limit});
   }
@@ -114,25 +114,26 @@ Comparisons check_padding(const fs::path& path, const json& about) {
   const double absolute = about.at("tolerance").at("abs").get<double>();
   const double relative = about.at("tolerance").at("rel").get<double>();
   const double connector = about.at("tolerance").at("connector_abs").get<double>();
-  const TransformerParts model =
-      load_transformer(flat_layout_of(path.parent_path() / about.at("weights").get<std::string>(), about), at::kFloat);
+  const TransformerParts model = load_transformer(
+      flat_layout_of(path.parent_path() / about.at("weights").get<std::string>(), about), at::kFloat, golden_device());
   const auto seed = about.at("input_rule").at("seed").get<std::uint64_t>();
   Comparisons result;
   for (const json& each : about.at("cases")) {
     const std::string index = std::to_string(each.at("index").get<int>());
     at::Tensor states = hash_tensor(seed, each.at("txt"));
-    const at::Tensor lengths = at::tensor(each.at("lengths").get<std::vector<std::int64_t>>(), at::kLong);
-    const at::Tensor kept = at::arange(states.size(1), at::kLong).unsqueeze(0) < lengths.unsqueeze(1);
+    const at::Tensor lengths = at::tensor(each.at("lengths").get<std::vector<std::int64_t>>(), on_device(at::kLong));
+    const at::Tensor kept = at::arange(states.size(1), on_device(at::kLong)).unsqueeze(0) < lengths.unsqueeze(1);
     states = states * kept.unsqueeze(-1);
     const at::Tensor img = hash_tensor(seed, each.at("img"));
-    const at::Tensor t = at::full({img.size(0)}, each.at("t").get<double>(), at::kFloat);
+    const at::Tensor t = at::full({img.size(0)}, each.at("t").get<double>(), on_device(at::kFloat));
     const ConnectorOutput text = model.connector.forward({states, kept, t, {}, {}});
-    const at::Tensor rows = at::tensor(each.at("connector_row_numbers").get<std::vector<std::int64_t>>(), at::kLong);
+    const at::Tensor rows =
+        at::tensor(each.at("connector_row_numbers").get<std::vector<std::int64_t>>(), on_device(at::kLong));
     result.push_back(compare_relative(index + ".connector_rows", text.tokens.index_select(1, rows),
                                       golden_tensor(file, index + ".connector_rows"), connector, relative));
     result.push_back(
         compare_relative(index + ".y", text.pooled, golden_tensor(file, index + ".y"), connector, relative));
-    const at::Tensor text_ids = at::zeros({img.size(0), states.size(1), 3}, at::kFloat);
+    const at::Tensor text_ids = at::zeros({img.size(0), states.size(1), 3}, on_device(at::kFloat));
     const at::Tensor ids = at::cat({text_ids, golden_tensor(file, "img_ids")}, 1);
     const Transformer& transformer = model.transformer;
     const at::Tensor out = transformer.forward(

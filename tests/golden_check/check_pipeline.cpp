@@ -57,7 +57,7 @@ class NativeRun {
     const fs::path bundle = file_.path().parent_path() / about_.at("weights").get<std::string>();
     LayoutChoice choice;
     choice.version = model_version(run_.at("version").get<std::string>());
-    const Pipeline pipeline(find_layout(bundle.lexically_normal(), choice));
+    const Pipeline pipeline(find_layout(bundle.lexically_normal(), choice), {golden_device(), at::kFloat});
     JobOptions job;
     job.prompt = run_.at("prompt").get<std::string>();
     job.negative_prompt = run_.at("negative_prompt").get<std::string>();
@@ -140,7 +140,7 @@ Comparisons check_diffusers_pipeline(const fs::path& folder) {
   const json manifest = json::parse(read_file(folder / "manifest.json"));
   const json about = json::parse(read_file(folder / "pipeline.json"));
   const ModelLayout layout = find_layout(folder / "model");
-  const Pipeline pipeline(layout);
+  const Pipeline pipeline(layout, {golden_device(), at::kFloat});
   JobOptions job;
   job.prompt = about.at("prompt").get<std::string>();
   job.negative_prompt = about.at("negative_prompt").get<std::string>();
@@ -186,13 +186,14 @@ Comparisons check_diffusers_pipeline(const fs::path& folder) {
   for (const std::string name : {"pos", "neg"}) {
     TextInput text;
     text.states = golden_tensor(file, name + ".embeds");
-    text.ids = at::zeros({1, text.states.size(1), 3}, at::kFloat);
+    text.ids = at::zeros({1, text.states.size(1), 3}, on_device(at::kFloat));
     if (layout.version == ModelVersion::v1_2) {
       text.ids = golden_tensor(file, name + ".txt_ids").unsqueeze(0);
       text.quoted = golden_tensor(file, name + ".text_masks");
       // Nothing is quoted in the negative prompt, and its embeddings are not stored.
-      text.embeddings = file.find(name + ".text_embeds") != nullptr ? golden_tensor(file, name + ".text_embeds")
-                                                                    : at::zeros(text.states.sizes(), at::kFloat);
+      text.embeddings = file.find(name + ".text_embeds") != nullptr
+                            ? golden_tensor(file, name + ".text_embeds")
+                            : at::zeros(text.states.sizes(), on_device(at::kFloat));
     } else {
       text.padding = about.at(name + ".padded_len").get<std::int64_t>() - text.states.size(1);
     }
@@ -203,7 +204,7 @@ Comparisons check_diffusers_pipeline(const fs::path& folder) {
   const at::Tensor noise = golden_tensor(file, "noise");
   loop.rows = noise.size(2) / kTokenSide;
   loop.columns = noise.size(3) / kTokenSide;
-  const at::Tensor sigmas = golden_tensor(file, "sigmas").to(at::kDouble);
+  const at::Tensor sigmas = golden_tensor(file, "sigmas").to(at::kDouble).cpu();
   loop.times.assign(sigmas.const_data_ptr<double>(), sigmas.const_data_ptr<double>() + sigmas.numel());
   loop.guidance = job.guidance;
   loop.damping = GuidanceDamping::all;

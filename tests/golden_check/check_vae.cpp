@@ -9,7 +9,7 @@ Comparisons check_autoencoder(const std::filesystem::path& path, const nlohmann:
   ModelLayout layout;
   layout.vae = path.parent_path() / about.at("weights").get<std::string>();
   layout.config = layout.vae.parent_path() / "config.json";
-  const Vae vae = load_vae(layout, at::kFloat);
+  const Vae vae = load_vae(layout, at::kFloat, golden_device());
   const double absolute = about.at("tolerance").at("abs").get<double>();
   const double relative = about.at("tolerance").at("rel").get<double>();
   Comparisons result;

@@ -11,8 +11,8 @@ Comparison compare_relative(std::string what, const at::Tensor& found, const at:
                             double relative) {
   Comparison result{std::move(what), std::numeric_limits<double>::infinity(), absolute};
   if (found.sizes() != expected.sizes()) return result;
-  const at::Tensor wide = expected.to(at::kDouble).flatten();
-  const at::Tensor difference = (found.to(at::kDouble).flatten() - wide).abs();
+  const at::Tensor wide = expected.cpu().to(at::kDouble).flatten();
+  const at::Tensor difference = (found.cpu().to(at::kDouble).flatten() - wide).abs();
   const at::Tensor excess = difference - wide.abs() * relative;
   const auto worst = excess.argmax().item<std::int64_t>();
   const double error = difference[worst].item<double>();

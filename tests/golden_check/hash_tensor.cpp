@@ -1,5 +1,7 @@
 #include "hash_tensor.hpp"
 
+#include "model/golden_tensors.hpp"
+
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <vector>
@@ -22,7 +24,7 @@ at::Tensor hash_tensor(std::uint64_t seed, std::uint64_t k, at::IntArrayRef shap
     const double unit = static_cast<double>(splitmix64(base + i) >> 40) / 16777216.0 - 0.5;
     out[i] = static_cast<float>(unit * scale + offset);
   }
-  return result;
+  return result.to(golden_device());
 }
 
 at::Tensor hash_tensor(std::uint64_t seed, const nlohmann::json& about) {

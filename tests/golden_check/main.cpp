@@ -1,9 +1,13 @@
-// golden-check DIR... [--tokenizer DIR] [-v]: runs the cases of the golden data in DIR and compares with the reference.
+// golden-check DIR... [--tokenizer DIR] [--device DEVICE] [-v]: runs the cases of the golden data in DIR and compares
+// with the reference.
 
 #include <ATen/core/grad_mode.h>
+#include <dlfcn.h>
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 
+#include "model/golden_tensors.hpp"
 #include "runner.hpp"
 
 int main(int argc, char** argv) {
@@ -13,9 +17,19 @@ int main(int argc, char** argv) {
   bool verbose = false;
   app.add_option("DIR", folders, "Folders of golden data")->required();
   app.add_option("--tokenizer", tokenizer, "Folder of the full tokenizer")->check(CLI::ExistingPath);
+  std::string device = "cpu";
+  app.add_option("--device", device, "Where it is computed: cpu or cuda:N");
   app.add_flag("-v,--verbose", verbose, "Print every comparison");
   CLI11_PARSE(app, argc, argv);
 
+  if (device != "cpu") {
+    // Before the first operator: libtorch looks for its devices once.
+    if (::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
+      fmt::print(stderr, "golden-check: --device {}: {}\n", device, ::dlerror());
+      return 2;
+    }
+    step1x::test::set_golden_device(at::Device(device));
+  }
   const at::NoGradGuard no_grad;
   step1x::test::Runner runner(tokenizer, verbose);
   for (const std::string& folder : folders) runner.walk(folder);

@@ -31,20 +31,30 @@ at::ScalarType scalar_type(Dtype dtype) {
   }
 }
 
+at::Device device = at::kCPU;
+
 }  // namespace
+
+at::Device golden_device() {
+  return device;
+}
+
+void set_golden_device(at::Device wanted) {
+  device = wanted;
+}
 
 at::Tensor golden_tensor(const SafetensorsFile& file, std::string_view name) {
   const TensorInfo& info = file.at(name);
   at::Tensor tensor = at::empty(info.shape, scalar_type(info.dtype));
   file.read(info, {static_cast<std::byte*>(tensor.mutable_data_ptr()), tensor.nbytes()});
-  return tensor;
+  return tensor.to(golden_device());
 }
 
 Comparison compare(std::string what, const at::Tensor& found, const at::Tensor& expected, double tolerance) {
   at::Tensor wanted = expected;
   while (wanted.dim() > found.dim() && wanted.size(0) == 1) wanted = wanted.squeeze(0);
   if (found.sizes() != wanted.sizes() || found.numel() == 0) return {std::move(what), kInfinite, tolerance};
-  const double error = (found.to(at::kDouble) - wanted.to(at::kDouble)).abs().max().item<double>();
+  const double error = (found.cpu().to(at::kDouble) - wanted.cpu().to(at::kDouble)).abs().max().item<double>();
   return {std::move(what), error == error ? error : kInfinite, tolerance};
 }
 

@@ -24,7 +24,16 @@ struct Comparison {
 
 using Comparisons = std::vector<Comparison>;
 
-// As stored. Throws for a name that the file does not have.
+// Where everything is compared: golden data come here, and models are loaded here. The CPU, unless a program says
+// otherwise before its first comparison.
+at::Device golden_device();
+void set_golden_device(at::Device device);
+// Of tensors that a check makes by itself.
+inline at::TensorOptions on_device(at::ScalarType type) {
+  return at::TensorOptions(type).device(golden_device());
+}
+
+// As stored, on golden_device(). Throws for a name that the file does not have.
 at::Tensor golden_tensor(const SafetensorsFile& file, std::string_view name);
 
 // A leading dimension of 1 of the expected tensor does not count.

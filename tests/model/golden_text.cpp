@@ -138,7 +138,7 @@ class QwenCase {
   void add_vision_steps(const std::string& name, const Picture& picture) {
     const VisionTower& tower = encoder_.vision();
     const PatchGrid grid = picture.tokens.grid;
-    const VisionTower::Plan plan = tower.plan(grid, at::kCPU);
+    const VisionTower::Plan plan = tower.plan(grid, golden_device());
     at::Tensor x = tower.embed(picture.pixels);
     result_.push_back(compare(name + ".patch_embed", x, golden_tensor(file_, name + ".patch_embed"), visual_));
     x = tower.sort(x, plan);
@@ -183,7 +183,7 @@ ModelLayout text_encoder_layout(const fs::path& folder) {
 
 TextEncoder load_text_encoder(const ModelLayout& layout, at::ScalarType type) {
   const TextEncoderFiles files = open_text_encoder(layout);
-  return {files.config, load_weights(files.checkpoint, files.table, type)};
+  return {files.config, load_weights(files.checkpoint, files.table, type, {}, golden_device())};
 }
 
 EncodedPrompt prompt_of(const std::vector<std::int64_t>& ids, std::size_t drop, std::size_t length, bool pad) {

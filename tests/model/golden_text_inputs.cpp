@@ -66,7 +66,7 @@ Comparisons check_vision_windows(const fs::path& path, const json& about) {
       pairs.insert(pairs.end(), {positions.rows[i], positions.columns[i]});
     }
     result.push_back(compare(name + "pos_hw", pairs, integers(file, name + "pos_hw")));
-    const Rotation rotation = vision_rotation(positions, config, at::kCPU);
+    const Rotation rotation = vision_rotation(positions, config, golden_device());
     const at::Tensor rows = golden_tensor(file, name + "rows").to(at::kLong);
     const json& tolerance = about["tolerance"];
     add_table(result, name + "cos", rotation.cos, file, name + "cos", rows, each["cos_sum_sumsq"], tolerance);
@@ -99,7 +99,7 @@ Comparisons check_mrope(const fs::path& path, const json& about) {
     std::vector<std::int64_t> all;
     for (const auto& axis : positions) all.insert(all.end(), axis.begin(), axis.end());
     result.push_back(compare(name + "position_ids", all, integers(file, name + "position_ids")));
-    const Rotation rotation = text_rotation(positions, config, at::kCPU);
+    const Rotation rotation = text_rotation(positions, config, golden_device());
     const at::Tensor rows = golden_tensor(file, name + "rows").to(at::kLong);
     add_table(result, name + "cos", rotation.cos, file, name + "cos", rows, each["cos_sum_sumsq"], tolerance);
     add_table(result, name + "sin", rotation.sin, file, name + "sin", rows, each["sin_sum_sumsq"], tolerance);

@@ -1,5 +1,5 @@
-// Of the driver's library, libcuda.so.1, what libcaffe2_nvrtc.so hands on to libtorch; and the driver's device file, for
-// those who look whether there is a driver.
+// Of the driver's library, libcuda.so.1, what libcaffe2_nvrtc.so hands on to libtorch; and the driver's device file,
+// for those who look whether there is a driver.
 #include <dlfcn.h>
 
 #include <cstring>
@@ -27,7 +27,9 @@ int cuGetErrorString(int, const char** text) {
 
 // CUDA_ERROR_NOT_SUPPORTED: nothing here loads a module or launches a kernel.
 #define STAND_IN_LACKS(name) \
-  int name() { return 801; }
+  int name() {               \
+    return 801;              \
+  }
 STAND_IN_LACKS(cuCtxGetCurrent)
 STAND_IN_LACKS(cuCtxSetCurrent)
 STAND_IN_LACKS(cuDeviceGet)

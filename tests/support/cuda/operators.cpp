@@ -38,7 +38,10 @@ struct Raw {
   explicit Raw(const at::Tensor& t)
       : data(t.numel() > 0 ? static_cast<char*>(t.storage().mutable_data()) + t.storage_offset() * t.itemsize()
                            : nullptr),
-        sizes(t.sizes().vec()), strides(t.strides().vec()), type(t.scalar_type()), conjugate(t.is_conj()) {}
+        sizes(t.sizes().vec()),
+        strides(t.strides().vec()),
+        type(t.scalar_type()),
+        conjugate(t.is_conj()) {}
 
   at::Tensor tensor() const {
     const at::TensorOptions options(type);
@@ -119,9 +122,8 @@ void call(const c10::OperatorHandle& op, Stack& stack) {
   TORCH_CHECK(half, "stand-in for CUDA: the CPU lacks ", op.schema().name());
   op.callBoxed(stack);
   for (IValue& value : stack) {
-    value = change(value, [&](const at::Tensor& t) {
-      return t.defined() && t.scalar_type() == at::kFloat ? t.to(*half) : t;
-    });
+    value = change(value,
+                   [&](const at::Tensor& t) { return t.defined() && t.scalar_type() == at::kFloat ? t.to(*half) : t; });
   }
 }
 
@@ -129,7 +131,7 @@ void call(const c10::OperatorHandle& op, Stack& stack) {
 struct Task {
   std::string name;
   Compute compute;
-  std::vector<IValue> arguments;                       // with nothing in the place of a device's tensors
+  std::vector<IValue> arguments;                      // with nothing in the place of a device's tensors
   std::vector<std::vector<std::optional<Raw>>> raws;  // of each argument
   std::vector<Raw> results;
 
@@ -185,8 +187,7 @@ class Call {
     // A default stream is that of the thread's device.
     const c10::OptionalDeviceGuard on_its_device(device_);
     const std::string& name = schema_.name();
-    stand_in_called(
-        (schema_.overload_name().empty() ? name : name + "." + schema_.overload_name()).c_str());
+    stand_in_called((schema_.overload_name().empty() ? name : name + "." + schema_.overload_name()).c_str());
     if (needs_data()) return run_now();
     const Stack shapes = returns_new() || has_out() ? shapes_of_results() : Stack();
     for (std::size_t i = 0; i < written_.size(); ++i) {
@@ -231,13 +232,13 @@ class Call {
       if (value.isGenerator() && value.toGenerator().device().is_cuda()) value = twin(value.toGenerator());
     }
     TORCH_CHECK(device_, "stand-in for CUDA: a call of ", schema_.name(), " without a device");
-    const bool indexes =
-        schema_.name().starts_with("aten::index") || schema_.name().starts_with("aten::_index");
+    const bool indexes = schema_.name().starts_with("aten::index") || schema_.name().starts_with("aten::_index");
     for (IValue& value : arguments_) {
       value = change(value, [&](const at::Tensor& t) -> at::Tensor {
         if (!t.defined() || t.is_cuda()) return t;
-        TORCH_CHECK(t.dim() == 0 || indexes, "Expected all tensors to be on the same device, but found at least two: ",
-                    *device_, " and ", t.device(), ", in ", schema_.name());
+        TORCH_CHECK(t.dim() == 0 || indexes,
+                    "Expected all tensors to be on the same device, but found at least two: ", *device_, " and ",
+                    t.device(), ", in ", schema_.name());
         at::Tensor copy = t.clone();
         if (t.unsafeGetTensorImpl()->is_wrapped_number()) copy.unsafeGetTensorImpl()->set_wrapped_number(true);
         return copy;
@@ -264,8 +265,8 @@ class Call {
   // Operators whose results' shapes, or whose results, are for the host to know: the stream is waited for.
   bool needs_data() const {
     static const std::set<std::string> names{
-        "aten::nonzero", "aten::masked_select", "aten::_unique2", "aten::unique_dim", "aten::unique_consecutive",
-        "aten::bincount", "aten::repeat_interleave", "aten::equal", "aten::multinomial"};
+        "aten::nonzero",  "aten::masked_select",     "aten::_unique2", "aten::unique_dim", "aten::unique_consecutive",
+        "aten::bincount", "aten::repeat_interleave", "aten::equal",    "aten::multinomial"};
     if (names.contains(schema_.name())) return true;
     bool by_mask = false;
     for (const IValue& value : arguments_) {
@@ -289,9 +290,8 @@ class Call {
     const c10::InferenceMode no_gradients;
     Stack stack;
     for (const IValue& value : arguments_) {
-      stack.push_back(change(value, [&](const at::Tensor& t) {
-        return on_device(t) ? Raw(t).zeros(meta ? at::kMeta : at::kCPU) : t;
-      }));
+      stack.push_back(change(
+          value, [&](const at::Tensor& t) { return on_device(t) ? Raw(t).zeros(meta ? at::kMeta : at::kCPU) : t; }));
     }
     compute_(stack);
     return stack;
@@ -303,8 +303,7 @@ class Call {
     {
       const c10::InferenceMode no_gradients;
       for (const IValue& value : arguments_) {
-        results.push_back(
-            change(value, [](const at::Tensor& t) { return on_device(t) ? Raw(t).tensor() : t; }));
+        results.push_back(change(value, [](const at::Tensor& t) { return on_device(t) ? Raw(t).tensor() : t; }));
       }
       compute_(results);
     }
@@ -353,17 +352,34 @@ at::Tensor& copy_within(at::Tensor& self, const at::Tensor& source, bool non_blo
 }
 
 bool is_view(const c10::FunctionSchema& schema) {
-  return std::ranges::any_of(schema.returns(), [](const auto& each) {
-    return each.alias_info() != nullptr && !each.alias_info()->isWrite();
-  });
+  return std::ranges::any_of(
+      schema.returns(), [](const auto& each) { return each.alias_info() != nullptr && !each.alias_info()->isWrite(); });
 }
 
 bool stays(const std::string& name) {
-  static const std::set<std::string> names{
-      "empty", "empty_strided", "resize_", "set_", "record_stream", "is_pinned", "_pin_memory", "_local_scalar_dense",
-      "_fused_sdp_choice", "as_strided", "view", "unfold", "_reshape_alias", "is_set_to", "_copy_from",
-      "_copy_from_and_resize", "view_as_real", "view_as_complex", "_efficientzerotensor", "copy_",
-      "_cudnn_rnn_flatten_weight", "_use_cudnn_ctc_loss", "_has_compatible_shallow_copy_type"};
+  static const std::set<std::string> names{"empty",
+                                           "empty_strided",
+                                           "resize_",
+                                           "set_",
+                                           "record_stream",
+                                           "is_pinned",
+                                           "_pin_memory",
+                                           "_local_scalar_dense",
+                                           "_fused_sdp_choice",
+                                           "as_strided",
+                                           "view",
+                                           "unfold",
+                                           "_reshape_alias",
+                                           "is_set_to",
+                                           "_copy_from",
+                                           "_copy_from_and_resize",
+                                           "view_as_real",
+                                           "view_as_complex",
+                                           "_efficientzerotensor",
+                                           "copy_",
+                                           "_cudnn_rnn_flatten_weight",
+                                           "_use_cudnn_ctc_loss",
+                                           "_has_compatible_shallow_copy_type"};
   return !name.starts_with("aten::") || names.contains(name.substr(6));
 }
 

@@ -132,13 +132,20 @@ long long stand_in_count(const char* name) {
 
 const char* cudaGetErrorName(cudaError_t error) {
   switch (error) {
-    case cudaSuccess: return "cudaSuccess";
-    case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
-    case cudaErrorInvalidValue: return "cudaErrorInvalidValue";
-    case cudaErrorIllegalAddress: return "cudaErrorIllegalAddress";
-    case cudaErrorNoDevice: return "cudaErrorNoDevice";
-    case cudaErrorInsufficientDriver: return "cudaErrorInsufficientDriver";
-    default: return "another error";
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidValue:
+      return "cudaErrorInvalidValue";
+    case cudaErrorIllegalAddress:
+      return "cudaErrorIllegalAddress";
+    case cudaErrorNoDevice:
+      return "cudaErrorNoDevice";
+    case cudaErrorInsufficientDriver:
+      return "cudaErrorInsufficientDriver";
+    default:
+      return "another error";
   }
 }
 
@@ -219,15 +226,32 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   count_call(__func__);
   switch (attribute) {
-    case cudaDevAttrComputeCapabilityMajor: *value = static_cast<int>(setting(Setting::capability)) / 10; break;
-    case cudaDevAttrComputeCapabilityMinor: *value = static_cast<int>(setting(Setting::capability)) % 10; break;
-    case cudaDevAttrHostRegisterReadOnlySupported: *value = static_cast<int>(setting(Setting::read_only_register)); break;
-    case cudaDevAttrMultiProcessorCount: *value = 132; break;
-    case cudaDevAttrWarpSize: *value = 32; break;
-    case cudaDevAttrMaxThreadsPerBlock: *value = 1024; break;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = 227 << 10; break;
-    case cudaDevAttrMaxSharedMemoryPerBlock: *value = 48 << 10; break;
-    default: *value = 0;
+    case cudaDevAttrComputeCapabilityMajor:
+      *value = static_cast<int>(setting(Setting::capability)) / 10;
+      break;
+    case cudaDevAttrComputeCapabilityMinor:
+      *value = static_cast<int>(setting(Setting::capability)) % 10;
+      break;
+    case cudaDevAttrHostRegisterReadOnlySupported:
+      *value = static_cast<int>(setting(Setting::read_only_register));
+      break;
+    case cudaDevAttrMultiProcessorCount:
+      *value = 132;
+      break;
+    case cudaDevAttrWarpSize:
+      *value = 32;
+      break;
+    case cudaDevAttrMaxThreadsPerBlock:
+      *value = 1024;
+      break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      *value = 227 << 10;
+      break;
+    case cudaDevAttrMaxSharedMemoryPerBlock:
+      *value = 48 << 10;
+      break;
+    default:
+      *value = 0;
   }
   return cudaSuccess;
 }

@@ -15,5 +15,5 @@ void break_device(cudaError_t error);
 }  // namespace stand_in
 
 // The first line of an entry point.
-#define STAND_IN_ENTER()                                                                        \
+#define STAND_IN_ENTER() \
   if (const cudaError_t error = stand_in::enter(__func__); error != cudaSuccess) return error

@@ -7,8 +7,23 @@
 namespace stand_in {
 
 enum class Setting {
-  devices, bytes, taken, lazy, delay_us, seed, fail_malloc, fail_register, fail_host_alloc, fail_copy, fail_on,
-  fault_at, skip_waits, read_only_register, driver, capability, count_
+  devices,
+  bytes,
+  taken,
+  lazy,
+  delay_us,
+  seed,
+  fail_malloc,
+  fail_register,
+  fail_host_alloc,
+  fail_copy,
+  fail_on,
+  fault_at,
+  skip_waits,
+  read_only_register,
+  driver,
+  capability,
+  count_
 };
 std::atomic<long long>& setting(Setting which);
 std::atomic<long long>* setting_named(const std::string& name);

@@ -27,7 +27,8 @@ Attended attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, c
   at::Tensor scores = at::matmul(q.to(at::kFloat), k.to(at::kFloat).transpose(-1, -2)) *
                       scale.value_or(1 / std::sqrt(static_cast<double>(q.size(-1))));
   if (bias) scores = scores + *bias;
-  if (causal) scores = scores.masked_fill(at::ones({q.size(-2), k.size(-2)}, at::kBool).tril().logical_not(), -INFINITY);
+  if (causal)
+    scores = scores.masked_fill(at::ones({q.size(-2), k.size(-2)}, at::kBool).tril().logical_not(), -INFINITY);
   const at::Tensor out = at::matmul(at::softmax(scores, -1), v.to(at::kFloat)).to(q.scalar_type());
   return {out.transpose(1, 2).contiguous().transpose(1, 2), at::logsumexp(scores, {-1})};
 }
@@ -53,14 +54,21 @@ void flash_attention(Stack& s) {
   const at::Tensor q = s[0].toTensor();
   const at::Tensor k = s[1].toTensor();
   const auto [out, sums] = attend(q, k, s[2].toTensor(), std::nullopt, s[4].toBool(), scale_of(s[6]));
-  s = {out, sums, at::Tensor(), at::Tensor(), q.size(2), k.size(2), at::zeros({2}, at::kUInt64),
-       at::zeros({}, at::kUInt64), at::Tensor()};
+  s = {out,
+       sums,
+       at::Tensor(),
+       at::Tensor(),
+       q.size(2),
+       k.size(2),
+       at::zeros({2}, at::kUInt64),
+       at::zeros({}, at::kUInt64),
+       at::Tensor()};
 }
 
 // (q, k, v, attn_bias, compute_log_sumexp, dropout_p, is_causal, *, scale)
 void efficient_attention(Stack& s) {
-  const auto [out, sums] = attend(s[0].toTensor(), s[1].toTensor(), s[2].toTensor(), bias_of(s[3]), s[6].toBool(),
-                                  scale_of(s[7]));
+  const auto [out, sums] =
+      attend(s[0].toTensor(), s[1].toTensor(), s[2].toTensor(), bias_of(s[3]), s[6].toBool(), scale_of(s[7]));
   s = {out, sums, at::zeros({}, at::kLong), at::zeros({}, at::kLong)};
 }
 
@@ -69,7 +77,14 @@ void cudnn_attention(Stack& s) {
   const at::Tensor q = s[0].toTensor();
   const at::Tensor k = s[1].toTensor();
   const auto [out, sums] = attend(q, k, s[2].toTensor(), bias_of(s[3]), s[6].toBool(), scale_of(s[8]));
-  s = {out, sums, at::Tensor(), at::Tensor(), q.size(2), k.size(2), at::zeros({}, at::kLong), at::zeros({}, at::kLong),
+  s = {out,
+       sums,
+       at::Tensor(),
+       at::Tensor(),
+       q.size(2),
+       k.size(2),
+       at::zeros({}, at::kLong),
+       at::zeros({}, at::kLong),
        at::Tensor()};
 }
 
