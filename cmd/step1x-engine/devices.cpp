@@ -165,7 +165,8 @@ Device simulated(const std::string& text) {
 
 Device find_device(const std::string& name) {
   constexpr std::string_view kSimulated = "sim:";
-  // Also for the CPU: the next job may name a GPU. What goes wrong is said when one does.
+  // Also for the CPU, where it costs a third of a second: the next job may name a GPU. What goes wrong is said when one
+  // does.
   if (has_driver()) load_cuda_library();
   if (name == "cpu") return {DeviceMemory(at::kCPU), {}};
   if (name.starts_with(kSimulated)) return simulated(name.substr(kSimulated.size()));

@@ -4,15 +4,14 @@ import os
 import re
 
 import harness
+import residency_model
 
-BUNDLE = harness.BUILD / "golden/bundle"
-PICTURE = harness.BUILD / "golden/images/photo.png"
 SETTINGS = harness.BUILD / "settings"
 KEEP = {"STEP1X_OFFLOAD_DELAY": "1h"}
 PLANS = ("resident", "staged", "stream")
 
 
-class Case(harness.Case):
+class Case(residency_model.Case):
     def setUp(self):
         super().setUp()
         self.stand_in()
@@ -26,14 +25,6 @@ class Case(harness.Case):
             lines = [f"if mkdir {used}; then", *lines, "fi"]
         SETTINGS.write_text("\n".join(lines) + "\n")
 
-    def edit(self, device, *flags, check=0, env=None):
-        out = self.dir / "out.png"
-        done = self.run_step1x("edit", PICTURE, "-p", "make the sky purple", "--model", BUNDLE, "--device", device, "--seed", 7, "--steps", 2, "--size", 64,
-                               "-o", out, *flags, check=check, env=env)
-        picture = out.read_bytes() if out.exists() else None
-        out.unlink(missing_ok=True)
-        return done, picture
-
     def end_engines(self):
         pids = self.engine_pids()
         harness.kill(*pids)
@@ -43,7 +34,7 @@ class Case(harness.Case):
 class Plans(Case):
     def test_every_plan_on_every_gpu_gives_the_same_picture(self):
         self.stand_in(devices=2)
-        pictures = {(device, plan): self.edit(device, "--plan", plan)[1] for device in ("cuda:0", "cuda:1") for plan in PLANS}
+        pictures = {(device, plan): self.edit(device, flags=("--plan", plan))[1] for device in ("cuda:0", "cuda:1") for plan in PLANS}
         self.assertEqual(len(set(pictures.values())), 1, {key: len(value) for key, value in pictures.items()})
 
     def test_a_gpu_that_does_nothing_before_it_is_waited_for_gives_the_same_picture(self):
@@ -51,7 +42,7 @@ class Plans(Case):
         self.end_engines()
         self.stand_in(lazy=1)
         for plan in PLANS:
-            self.assertEqual(self.edit("cuda:0", "--plan", plan)[1], expected, plan)
+            self.assertEqual(self.edit("cuda:0", flags=("--plan", plan))[1], expected, plan)
 
     def test_whatever_comes_late_the_picture_is_the_same(self):
         expected = self.edit("cuda:0")[1]
@@ -59,7 +50,7 @@ class Plans(Case):
             self.end_engines()
             self.stand_in(delay_us=300, seed=seed)
             plan = PLANS[seed % 3] if seed % 2 else "stream"
-            self.assertEqual(self.edit("cuda:0", "--plan", plan)[1], expected, f"{plan}, seed {seed}")
+            self.assertEqual(self.edit("cuda:0", flags=("--plan", plan))[1], expected, f"{plan}, seed {seed}")
 
     def test_one_engine_computes_on_the_cpu_and_then_on_the_gpu(self):
         on_gpu = self.edit("cuda:0")[1]
@@ -85,7 +76,7 @@ class Status(Case):
 
     def test_the_time_a_model_takes_to_come_is_not_the_denoising(self):
         self.stand_in(delay_us=20000)
-        timings = harness.json.loads(self.edit("cuda:0", "--plan", "staged", "--json")[0].stdout)["timings"]
+        timings = harness.json.loads(self.edit("cuda:0", flags=("--plan", "staged"))[0].stdout)["timings"]
         self.assertGreater(timings["place"], 0)
 
 
@@ -142,7 +133,7 @@ class Faults(Case):
         for at in [1, 2, 40, *range(200, harness.count(800, 4000), 200)]:
             self.end_engines()
             self.stand_in(fault_at=at, once=True)
-            done, picture = self.edit("cuda:0", "-v")
+            done, picture = self.edit("cuda:0", flags=("-v",))
             self.assertEqual(picture, expected, f"at {at}")
 
     def test_one_that_comes_again_is_said(self):

@@ -5,12 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <string>
 
 #include "settings.hpp"
 #include "stand_in.hpp"
@@ -51,19 +49,6 @@ struct DeviceMemory {
   std::size_t free(int device) const {
     const auto all = static_cast<std::size_t>(setting(Setting::bytes).load());
     return all - std::min(all, used(device) + static_cast<std::size_t>(setting(Setting::taken).load()));
-  }
-
-  // For the stand-in of NVML, which other processes ask.
-  void tell() const {
-    const char* folder = std::getenv("STAND_IN_STATE");
-    if (folder == nullptr) return;
-    const std::string path = std::string(folder) + "/" + std::to_string(::getpid());
-    FILE* file = std::fopen((path + ".new").c_str(), "w");
-    if (file == nullptr) return;
-    for (int device = 0; device < setting(Setting::devices); ++device)
-      std::fprintf(file, "%d %zu\n", device, used(device));
-    std::fclose(file);
-    std::rename((path + ".new").c_str(), path.c_str());
   }
 
   std::mutex mutex;
@@ -117,7 +102,6 @@ void* allocate(int device, std::size_t bytes) {
   if (left > 0) all.holes[start + size + kPage] = left;
   all.blocks[start] = {size, device};
   std::memset(all.usable + (start - all.given), 0xff, size);
-  all.tell();
   return start;
 }
 
@@ -142,7 +126,6 @@ bool release(void* address) {
       all.holes.erase(hole);
     }
   }
-  all.tell();
   return true;
 }
 

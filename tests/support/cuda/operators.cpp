@@ -107,8 +107,8 @@ void call(const c10::OperatorHandle& op, Stack& stack) {
   const Stack before = stack;
   try {
     return op.callBoxed(stack);
-  } catch (const c10::Error& problem) {
-    if (std::string(problem.what_without_backtrace()).find("not implemented for") == std::string::npos) throw;
+  } catch (const c10::NotImplementedError&) {
+    // For this type: tried once more below.
   }
   std::optional<at::ScalarType> half;
   stack.clear();

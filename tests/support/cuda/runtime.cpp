@@ -390,9 +390,3 @@ cudaError_t cudaMemset(void* start, int value, std::size_t bytes) {
 }
 
 }  // extern "C"
-
-namespace {
-struct AtEnd {
-  ~AtEnd() { write_report(); }
-} at_end;
-}  // namespace

@@ -1,10 +1,7 @@
 #include "settings.hpp"
 
-#include <unistd.h>
-
 #include <array>
 #include <cctype>
-#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -91,15 +88,6 @@ long long calls_of(const std::string& name) {
   const std::lock_guard lock(calls().mutex);
   const auto found = calls().by_name.find(name);
   return found == calls().by_name.end() ? 0 : found->second;
-}
-
-void write_report() {
-  const char* path = std::getenv("STAND_IN_REPORT");
-  FILE* file = path == nullptr ? nullptr : std::fopen(path, "w");
-  if (file == nullptr) return;
-  const std::lock_guard lock(calls().mutex);
-  for (const auto& [name, count] : calls().by_name) std::fprintf(file, "%lld %s\n", count, name.c_str());
-  std::fclose(file);
 }
 
 }  // namespace stand_in

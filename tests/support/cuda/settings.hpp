@@ -33,6 +33,5 @@ bool refuses(Setting which);
 
 void count_call(const std::string& name);
 long long calls_of(const std::string& name);
-void write_report();
 
 }  // namespace stand_in

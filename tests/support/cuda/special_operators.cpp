@@ -49,20 +49,24 @@ void transposed_convolution(Stack& s) {
                        true, s[3].toIntVector(), s[6].toInt())};
 }
 
-// (q, k, v, dropout_p, is_causal, return_debug_mask, *, scale)
-void flash_attention(Stack& s) {
+// What flash attention and cuDNN's return. `counter`: the shape of the dropout's state, which nobody reads.
+void fused_attention(Stack& s, const std::optional<at::Tensor>& bias, bool causal, const c10::IValue& scale,
+                     at::IntArrayRef counter) {
   const at::Tensor q = s[0].toTensor();
   const at::Tensor k = s[1].toTensor();
-  const auto [out, sums] = attend(q, k, s[2].toTensor(), std::nullopt, s[4].toBool(), scale_of(s[6]));
-  s = {out,
-       sums,
-       at::Tensor(),
-       at::Tensor(),
-       q.size(2),
-       k.size(2),
-       at::zeros({2}, at::kUInt64),
-       at::zeros({}, at::kUInt64),
-       at::Tensor()};
+  const auto [out, sums] = attend(q, k, s[2].toTensor(), bias, causal, scale_of(scale));
+  const at::Tensor state = at::zeros(counter, at::kLong);
+  s = {out, sums, at::Tensor(), at::Tensor(), q.size(2), k.size(2), state, at::zeros({}, at::kLong), at::Tensor()};
+}
+
+// (q, k, v, dropout_p, is_causal, return_debug_mask, *, scale)
+void flash_attention(Stack& s) {
+  fused_attention(s, std::nullopt, s[4].toBool(), c10::IValue(s[6]), {2});
+}
+
+// (q, k, v, attn_bias, compute_log_sumexp, dropout_p, is_causal, return_debug_mask, *, scale)
+void cudnn_attention(Stack& s) {
+  fused_attention(s, bias_of(s[3]), s[6].toBool(), c10::IValue(s[8]), {});
 }
 
 // (q, k, v, attn_bias, compute_log_sumexp, dropout_p, is_causal, *, scale)
@@ -70,22 +74,6 @@ void efficient_attention(Stack& s) {
   const auto [out, sums] =
       attend(s[0].toTensor(), s[1].toTensor(), s[2].toTensor(), bias_of(s[3]), s[6].toBool(), scale_of(s[7]));
   s = {out, sums, at::zeros({}, at::kLong), at::zeros({}, at::kLong)};
-}
-
-// (q, k, v, attn_bias, compute_log_sumexp, dropout_p, is_causal, return_debug_mask, *, scale)
-void cudnn_attention(Stack& s) {
-  const at::Tensor q = s[0].toTensor();
-  const at::Tensor k = s[1].toTensor();
-  const auto [out, sums] = attend(q, k, s[2].toTensor(), bias_of(s[3]), s[6].toBool(), scale_of(s[8]));
-  s = {out,
-       sums,
-       at::Tensor(),
-       at::Tensor(),
-       q.size(2),
-       k.size(2),
-       at::zeros({}, at::kLong),
-       at::zeros({}, at::kLong),
-       at::Tensor()};
 }
 
 }  // namespace

@@ -18,8 +18,6 @@
 //                          an event, 8 the host's for a stream
 //   STAND_IN_READ_ONLY_REGISTER 0: the device cannot register read-only memory
 //   STAND_IN_DRIVER        what cudaDriverGetVersion says (13000); STAND_IN_CAPABILITY (90)
-//   STAND_IN_STATE         a folder in which fake_nvml.cpp finds what this process has on each device
-//   STAND_IN_REPORT        a file that gets the number of calls of each entry point and operator when the process ends
 #pragma once
 
 #include <cstddef>
@@ -33,7 +31,6 @@ void* stand_in_shadow(const void* address);
 // A setting, by its name without STAND_IN_; -1 for one that does not exist.
 void stand_in_set(const char* setting, long long value);
 // Of an entry point or operator ("aten::add.Tensor"): how often it was called. "used bytes", "pinned bytes": of now.
-// "work": how many pieces of work were queued.
 long long stand_in_count(const char* name);
 // Counts a call.
 void stand_in_called(const char* name);
