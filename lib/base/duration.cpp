@@ -56,4 +56,8 @@ std::string format_duration(Duration duration) {
   return text;
 }
 
+double in_seconds(Duration duration) {
+  return duration < Duration::zero() ? -1 : static_cast<double>(duration.count()) / 1000;
+}
+
 }  // namespace step1x

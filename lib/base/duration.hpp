@@ -17,5 +17,7 @@ inline constexpr Duration kLongestDuration = std::chrono::hours(87'660);
 Duration parse_duration(std::string_view text, std::string_view what);
 // "1h 30m", "45s", "250ms", "never".
 std::string format_duration(Duration duration);
+// Seconds, as JSON and scripts have them; -1 for never.
+double in_seconds(Duration duration);
 
 }  // namespace step1x

@@ -8,7 +8,7 @@
 namespace step1x {
 namespace {
 
-constexpr std::string_view kUnits = "kmgt";
+constexpr std::string_view kPrefixes = "kmgt";
 // More than any machine has, and far from overflowing.
 constexpr double kLargest = 1ULL << 50;
 
@@ -29,7 +29,7 @@ std::uint64_t parse_size(std::string_view text, std::string_view what) {
   std::string unit;
   for (const char c : text.substr(static_cast<std::size_t>(end - text.data()))) unit += lower(c);
   if (!unit.empty()) {
-    const auto power = kUnits.find(unit.front());
+    const auto power = kPrefixes.find(unit.front());
     const std::string rest = unit.substr(1);
     if (power == std::string_view::npos || (!rest.empty() && rest != "b" && rest != "ib")) throw bad();
     number = std::ldexp(number, 10 * static_cast<int>(power + 1));
@@ -48,7 +48,7 @@ std::string format_size(std::uint64_t bytes) {
   if (bytes < 1024) return fmt::format("{} B", bytes);
   auto number = static_cast<double>(bytes);
   std::size_t power = 0;
-  for (; number >= 1024 && power < kUnits.size(); ++power) number /= 1024;
+  for (; number >= 1024 && power < kPrefixes.size(); ++power) number /= 1024;
   return fmt::format("{:.1f} {}iB", number, "KMGT"[power - 1]);
 }
 

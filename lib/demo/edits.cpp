@@ -20,7 +20,7 @@ constexpr std::array<std::array<double, 3>, 6> kTints{
 // Of the picture's own colours, how much a tint leaves.
 constexpr double kOwnColour = 0.25;
 
-constexpr std::array<std::array<double, 3>, 3> kSepia{
+constexpr std::array<std::array<double, 3>, 3> kSepiaMatrix{
     {{0.393, 0.769, 0.189}, {0.349, 0.686, 0.168}, {0.272, 0.534, 0.131}}};
 
 constexpr int kBlurRadius = 8;
@@ -39,8 +39,8 @@ at::Tensor tint(const at::Tensor& x, const std::array<double, 3>& tone) {
 
 at::Tensor sepia(const at::Tensor& x) {
   std::vector<at::Tensor> channels;
-  channels.reserve(kSepia.size());
-  for (const std::array<double, 3>& row : kSepia) channels.push_back((x * colour(row, x)).sum(1, true));
+  channels.reserve(kSepiaMatrix.size());
+  for (const std::array<double, 3>& row : kSepiaMatrix) channels.push_back((x * colour(row, x)).sum(1, true));
   return at::cat(channels, 1);
 }
 

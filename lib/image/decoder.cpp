@@ -31,10 +31,6 @@ namespace {
 // Decoded at a time: few enough to stay in the cache, enough to write a turned picture in runs.
 constexpr int kStripRows = 32;
 
-[[noreturn]] void fail(const std::string& name, const std::string& why) {
-  throw Error::format(ErrorCode::bad_image, "cannot read {}: {}", one_line(name), why);
-}
-
 // Reads the header only; the pixels come when they are asked for, top to bottom.
 VipsImagePtr open(Format format, std::vector<std::byte>& bytes) {
   const VipsLibrary& v = vips();
@@ -71,19 +67,20 @@ void check_size(const std::string& name, VipsImage* image, const Limits& limits)
   const VipsLibrary& v = vips();
   const int width = v.vips_image_get_width(image);
   const int height = v.vips_image_get_height(image);
-  if (width < 1 || height < 1) fail(name, "it has no pixels");
+  if (width < 1 || height < 1) cannot_read(name, "it has no pixels");
   const std::uint64_t pixels = std::uint64_t(width) * std::uint64_t(height);
   if (width > limits.max_side || height > limits.max_side || pixels > limits.max_pixels) {
-    fail(name, fmt::format("it is {}x{} pixels, and at most {} on a side and {} in all are read; make it smaller first",
-                           width, height, limits.max_side, limits.max_pixels));
+    cannot_read(
+        name, fmt::format("it is {}x{} pixels, and at most {} on a side and {} in all are read; make it smaller first",
+                          width, height, limits.max_side, limits.max_pixels));
   }
   const std::uint64_t sample = v.vips_image_get_format(image) == VIPS_FORMAT_UCHAR ? 1 : 2;
   const std::uint64_t decoded = pixels * std::uint64_t(v.vips_image_get_bands(image)) * sample;
   if (decoded > limits.max_decoded_bytes) {
-    fail(name,
-         fmt::format("{}x{} pixels of {} samples with {} bits need {} bytes, and at most {} are used; make it "
-                     "smaller first",
-                     width, height, v.vips_image_get_bands(image), sample * 8, decoded, limits.max_decoded_bytes));
+    cannot_read(
+        name, fmt::format("{}x{} pixels of {} samples with {} bits need {} bytes, and at most {} are used; make it "
+                          "smaller first",
+                          width, height, v.vips_image_get_bands(image), sample * 8, decoded, limits.max_decoded_bytes));
   }
 }
 
@@ -93,9 +90,9 @@ PixelLayout layout_of(const std::string& name, VipsImage* image) {
   layout.bands = v.vips_image_get_bands(image);
   const VipsBandFormat format = v.vips_image_get_format(image);
   if (format != VIPS_FORMAT_UCHAR && format != VIPS_FORMAT_USHORT) {
-    fail(name,
-         fmt::format("its samples are of type {}, and only 8- and 16-bit unsigned ones are read; convert it first",
-                     v.vips_enum_nick(v.vips_band_format_get_type(), format)));
+    cannot_read(
+        name, fmt::format("its samples are of type {}, and only 8- and 16-bit unsigned ones are read; convert it first",
+                          v.vips_enum_nick(v.vips_band_format_get_type(), format)));
   }
   layout.sample_bytes = format == VIPS_FORMAT_UCHAR ? 1 : 2;
   const VipsInterpretation model = v.vips_image_get_interpretation(image);
@@ -119,8 +116,9 @@ PixelLayout layout_of(const std::string& name, VipsImage* image) {
       needed = -1;
   }
   if (needed < 0 || layout.bands < needed) {
-    fail(name, fmt::format("its colours are {} in {} samples, and only grey, RGB and CMYK are read; convert it first",
-                           v.vips_enum_nick(v.vips_interpretation_get_type(), model), layout.bands));
+    cannot_read(name,
+                fmt::format("its colours are {} in {} samples, and only grey, RGB and CMYK are read; convert it first",
+                            v.vips_enum_nick(v.vips_interpretation_get_type(), model), layout.bands));
   }
   return layout;
 }
@@ -249,20 +247,20 @@ Decoder Decoder::from_bytes(std::vector<std::byte> bytes, std::string name, cons
   auto state = std::make_unique<State>();
   state->name = std::move(name);
   state->bytes = std::move(bytes);
-  if (state->bytes.empty()) fail(state->name, "it is empty");
+  if (state->bytes.empty()) cannot_read(state->name, "it is empty");
   if (state->bytes.size() > limits.max_file_bytes) {
-    fail(state->name, fmt::format("it is larger than {} bytes, the most that is read", limits.max_file_bytes));
+    cannot_read(state->name, fmt::format("it is larger than {} bytes, the most that is read", limits.max_file_bytes));
   }
   const auto format = format_from_content(state->bytes);
   if (!format) {
-    fail(state->name, fmt::format("it is {}, not a picture that can be read; readable are {}",
-                                  describe_unsupported(state->bytes), supported_formats()));
+    cannot_read(state->name, fmt::format("it is {}, not a picture that can be read; readable are {}",
+                                         describe_unsupported(state->bytes), supported_formats()));
   }
 
   const VipsLock lock;
   if (*format == Format::avif || *format == Format::heic) load_heif_plugin();
   state->stored = open(*format, state->bytes);
-  if (!state->stored) fail(state->name, fmt::format("damaged {}: {}", image::name(*format), take_error()));
+  if (!state->stored) cannot_read(state->name, fmt::format("damaged {}: {}", image::name(*format), take_error()));
   VipsImage* image = state->stored.get();
   state->layout = layout_of(state->name, image);
   check_size(state->name, image, limits);
@@ -297,7 +295,7 @@ void Decoder::read(std::span<std::byte> rgb) {
   const bool gif = format_from_content(s.bytes) == Format::gif;
   if (gif && s.layout.bands == 4) destination.hidden = gif_hidden_colour(s.bytes);
   const auto check = [&](bool decoded) {
-    if (!decoded) fail(s.name, fmt::format("damaged picture: {}", take_error()));
+    if (!decoded) cannot_read(s.name, fmt::format("damaged picture: {}", take_error()));
   };
 
   const std::vector<std::byte> profile = foreign_profile(stored.get());

@@ -168,4 +168,8 @@ std::string one_line(std::string_view text) {
   return line;
 }
 
+void cannot_read(const std::string& name, const std::string& why) {
+  throw Error::format(ErrorCode::bad_image, "cannot read {}: {}", one_line(name), why);
+}
+
 }  // namespace step1x::image

@@ -18,12 +18,8 @@ namespace {
 
 constexpr std::size_t kChunk = std::size_t{1} << 20;
 
-[[noreturn]] void fail(const std::string& name, const std::string& why) {
-  throw Error::format(ErrorCode::bad_image, "cannot read {}: {}", one_line(name), why);
-}
-
 [[noreturn]] void fail_size(const std::string& name, std::uint64_t max_bytes) {
-  fail(name, fmt::format("it is larger than {} bytes, the most that is read", max_bytes));
+  cannot_read(name, fmt::format("it is larger than {} bytes, the most that is read", max_bytes));
 }
 
 // Fewer bytes than asked for only at the end of the file.
@@ -35,7 +31,7 @@ std::size_t read_some(int fd, std::span<std::byte> into, const std::string& name
     if (n > 0) {
       done += static_cast<std::size_t>(n);
     } else if (errno != EINTR) {
-      fail(name, errno_text());
+      cannot_read(name, errno_text());
     }
   }
   return done;
@@ -49,12 +45,12 @@ std::vector<std::byte> read_picture_file(const std::filesystem::path& path, std:
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd) {
     const int error = errno;
-    fail(name, errno_text(error));
+    cannot_read(name, errno_text(error));
   }
   struct stat st{};
-  if (::fstat(fd.get(), &st) != 0) fail(name, errno_text());
-  if (S_ISDIR(st.st_mode)) fail(name, "it is a directory");
-  if (!S_ISREG(st.st_mode)) fail(name, "it is not a regular file; use - to read a picture from standard input");
+  if (::fstat(fd.get(), &st) != 0) cannot_read(name, errno_text());
+  if (S_ISDIR(st.st_mode)) cannot_read(name, "it is a directory");
+  if (!S_ISREG(st.st_mode)) cannot_read(name, "it is not a regular file; use - to read a picture from standard input");
   const auto size = static_cast<std::uint64_t>(st.st_size);
   if (size > max_bytes) fail_size(name, max_bytes);
 

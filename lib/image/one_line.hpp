@@ -9,4 +9,7 @@ namespace step1x::image {
 
 std::string one_line(std::string_view text);
 
+// Throws Error(bad_image) with both.
+[[noreturn]] void cannot_read(const std::string& name, const std::string& why);
+
 }  // namespace step1x::image

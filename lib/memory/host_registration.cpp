@@ -9,7 +9,7 @@ namespace step1x {
 namespace {
 
 // The CUDA runtime's, which comes with libtorch (docs.nvidia.com/cuda/cuda-runtime-api).
-constexpr int kSuccess = 0;
+constexpr int kCudaSuccess = 0;
 constexpr int kReadOnlySupported = 113;  // cudaDevAttrHostRegisterReadOnlySupported
 constexpr unsigned kReadOnly = 8;        // cudaHostRegisterReadOnly
 
@@ -38,19 +38,19 @@ std::optional<HostRegistration::Driver> HostRegistration::cuda(int device) {
   if (!cuda.load()) return std::nullopt;
   int supported = 0;
   const unsigned flags =
-      cuda.attribute(&supported, kReadOnlySupported, device) == kSuccess && supported != 0 ? kReadOnly : 0;
+      cuda.attribute(&supported, kReadOnlySupported, device) == kCudaSuccess && supported != 0 ? kReadOnly : 0;
   return Driver{.pin =
                     [cuda, device, flags](std::span<const std::byte> piece) {
                       // Every thread is on device 0 until it says otherwise.
-                      if (cuda.set_device(device) == kSuccess &&
-                          cuda.pin(const_cast<std::byte*>(piece.data()), piece.size(), flags) == kSuccess)
+                      if (cuda.set_device(device) == kCudaSuccess &&
+                          cuda.pin(const_cast<std::byte*>(piece.data()), piece.size(), flags) == kCudaSuccess)
                         return true;
                       cuda.forget_error();
                       return false;
                     },
                 .unpin =
                     [cuda](const std::byte* start) {
-                      if (cuda.unpin(const_cast<std::byte*>(start)) != kSuccess) cuda.forget_error();
+                      if (cuda.unpin(const_cast<std::byte*>(start)) != kCudaSuccess) cuda.forget_error();
                     }};
 }
 

@@ -8,26 +8,26 @@ namespace step1x {
 namespace {
 
 using Device = void*;
-constexpr int kSuccess = 0;
+constexpr int kNvmlSuccess = 0;
 constexpr int kInsufficientSize = 7;
-
-struct Memory {
-  unsigned long long total;
-  unsigned long long free;
-  unsigned long long used;
-};
-
-struct Process {
-  unsigned int pid;
-  unsigned long long used;  // kUnknown where the driver may not tell
-  unsigned int gpu_instance;
-  unsigned int compute_instance;
-};
 constexpr unsigned long long kUnknown = ~0ULL;
 
 }  // namespace
 
 struct Nvml::Library {
+  struct Memory {
+    unsigned long long total;
+    unsigned long long free;
+    unsigned long long used;
+  };
+
+  struct Process {
+    unsigned int pid;
+    unsigned long long used;  // kUnknown where the driver may not tell
+    unsigned int gpu_instance;
+    unsigned int compute_instance;
+  };
+
   Library() = default;
   Library(const Library&) = delete;
   Library& operator=(const Library&) = delete;
@@ -63,22 +63,22 @@ struct Nvml::Library {
 
 std::optional<Nvml> Nvml::open(const char* library) {
   auto loaded = std::make_shared<Library>();
-  if (!loaded->load(library) || loaded->init() != kSuccess) return std::nullopt;
+  if (!loaded->load(library) || loaded->init() != kNvmlSuccess) return std::nullopt;
   loaded->ready = true;
   return Nvml(std::move(loaded));
 }
 
 std::vector<Gpu> Nvml::gpus() const {
   unsigned int count = 0;
-  if (library_->count(&count) != kSuccess) return {};
+  if (library_->count(&count) != kNvmlSuccess) return {};
   std::vector<Gpu> found;
   for (unsigned int i = 0; i < count; ++i) {
     Device device = nullptr;
     std::array<char, 96> uuid{};  // NVML_DEVICE_UUID_V2_BUFFER_SIZE
-    Memory memory{};
-    if (library_->by_index(i, &device) != kSuccess) continue;
-    if (library_->uuid(device, uuid.data(), static_cast<unsigned int>(uuid.size())) != kSuccess) continue;
-    if (library_->memory(device, &memory) != kSuccess) continue;
+    Library::Memory memory{};
+    if (library_->by_index(i, &device) != kNvmlSuccess) continue;
+    if (library_->uuid(device, uuid.data(), static_cast<unsigned int>(uuid.size())) != kNvmlSuccess) continue;
+    if (library_->memory(device, &memory) != kNvmlSuccess) continue;
     found.push_back({uuid.data(), memory.total, memory.free});
   }
   return found;
@@ -86,9 +86,9 @@ std::vector<Gpu> Nvml::gpus() const {
 
 std::optional<std::uint64_t> Nvml::used_by(const std::string& uuid, pid_t pid) const {
   Device device = nullptr;
-  if (library_->by_uuid(uuid.c_str(), &device) != kSuccess) return std::nullopt;
+  if (library_->by_uuid(uuid.c_str(), &device) != kNvmlSuccess) return std::nullopt;
   // It grows while we ask.
-  std::vector<Process> processes(64);
+  std::vector<Library::Process> processes(64);
   auto count = static_cast<unsigned int>(processes.size());
   int result = library_->processes(device, &count, processes.data());
   while (result == kInsufficientSize && processes.size() < 65'536) {
@@ -96,9 +96,9 @@ std::optional<std::uint64_t> Nvml::used_by(const std::string& uuid, pid_t pid) c
     count = static_cast<unsigned int>(processes.size());
     result = library_->processes(device, &count, processes.data());
   }
-  if (result != kSuccess) return std::nullopt;
+  if (result != kNvmlSuccess) return std::nullopt;
   processes.resize(count);
-  for (const Process& process : processes) {
+  for (const Library::Process& process : processes) {
     if (static_cast<pid_t>(process.pid) != pid) continue;
     return process.used == kUnknown ? std::nullopt : std::optional<std::uint64_t>(process.used);
   }

@@ -17,9 +17,9 @@ struct Piece {
 };
 
 // Collects the table; `native` says which of the two names is the source's.
-class TableBuilder {
+class TransformerTableBuilder {
  public:
-  explicit TableBuilder(bool native) : native_(native) {}
+  explicit TransformerTableBuilder(bool native) : native_(native) {}
 
   void tensor(const std::string& name, std::vector<std::int64_t> shape, const std::string& other) {
     table_.push_back(whole_tensor(name, std::move(shape), native_ ? name : other));
@@ -64,7 +64,7 @@ class TableBuilder {
   LoadTable table_;
 };
 
-void add_connector(TableBuilder& table, const TransformerConfig& config) {
+void add_connector(TransformerTableBuilder& table, const TransformerConfig& config) {
   const ConnectorConfig& c = config.connector;
   const auto same = [&](const std::string& name, std::int64_t out, std::int64_t in) {
     table.linear(name, out, in, name);
@@ -91,7 +91,7 @@ void add_connector(TableBuilder& table, const TransformerConfig& config) {
 }
 
 // All blocks' modulations come before the blocks: an edit computes them once, for all its steps.
-void add_modulations(TableBuilder& table, const TransformerConfig& config) {
+void add_modulations(TransformerTableBuilder& table, const TransformerConfig& config) {
   const std::int64_t hidden = config.hidden_size;
   for (std::int64_t i = 0; i < config.depth; ++i) {
     const std::string native = fmt::format("double_blocks.{}.", i);
@@ -105,7 +105,7 @@ void add_modulations(TableBuilder& table, const TransformerConfig& config) {
   }
 }
 
-void add_double_block(TableBuilder& table, const TransformerConfig& config, std::int64_t index) {
+void add_double_block(TransformerTableBuilder& table, const TransformerConfig& config, std::int64_t index) {
   struct Stream {
     const char* name;
     const char *q, *k, *v, *out, *norm_q, *norm_k, *mlp;
@@ -130,7 +130,7 @@ void add_double_block(TableBuilder& table, const TransformerConfig& config, std:
   }
 }
 
-void add_single_block(TableBuilder& table, const TransformerConfig& config, std::int64_t index) {
+void add_single_block(TransformerTableBuilder& table, const TransformerConfig& config, std::int64_t index) {
   const std::int64_t hidden = config.hidden_size;
   const std::int64_t head = hidden / config.heads;
   const std::string native = fmt::format("single_blocks.{}.", index);
@@ -149,7 +149,7 @@ void add_single_block(TableBuilder& table, const TransformerConfig& config, std:
 }  // namespace
 
 LoadTable transformer_table(const TransformerConfig& config, LayoutKind layout) {
-  TableBuilder table(layout == LayoutKind::flat);
+  TransformerTableBuilder table(layout == LayoutKind::flat);
   const std::int64_t hidden = config.hidden_size;
   add_connector(table, config);
   if (config.text_token_mapping) {

@@ -48,9 +48,9 @@ struct Name {
   std::string other;
 };
 
-class TableBuilder {
+class VaeTableBuilder {
  public:
-  explicit TableBuilder(LayoutKind layout) : native_(layout == LayoutKind::flat) {}
+  explicit VaeTableBuilder(LayoutKind layout) : native_(layout == LayoutKind::flat) {}
 
   void convolution(const Name& name, std::int64_t in, std::int64_t out, std::int64_t kernel) {
     add(name, ".weight", {out, in, kernel, kernel});
@@ -102,7 +102,7 @@ class TableBuilder {
   LoadTable table_;
 };
 
-void add_encoder(TableBuilder& table, const VaeConfig& config) {
+void add_encoder(VaeTableBuilder& table, const VaeConfig& config) {
   const std::int64_t levels = config.levels();
   table.convolution({"encoder.conv_in", "encoder.conv_in"}, config.in_channels, config.channels.front(), 3);
   std::int64_t in = config.channels.front();
@@ -125,7 +125,7 @@ void add_encoder(TableBuilder& table, const VaeConfig& config) {
   table.convolution({"encoder.conv_out", "encoder.conv_out"}, in, 2 * config.latent_channels, 3);
 }
 
-void add_decoder(TableBuilder& table, const VaeConfig& config) {
+void add_decoder(VaeTableBuilder& table, const VaeConfig& config) {
   const std::int64_t levels = config.levels();
   std::int64_t in = config.channels.back();
   table.convolution({"decoder.conv_in", "decoder.conv_in"}, config.latent_channels, in, 3);
@@ -174,7 +174,7 @@ VaeConfig vae_config(const ModelLayout& layout) {
 }
 
 LoadTable vae_table(const VaeConfig& config, LayoutKind layout) {
-  TableBuilder table(layout);
+  VaeTableBuilder table(layout);
   add_encoder(table, config);
   add_decoder(table, config);
   return table.take();

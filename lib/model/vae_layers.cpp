@@ -9,7 +9,7 @@ namespace step1x {
 
 namespace {
 
-constexpr double kEpsilon = 1e-6;
+constexpr double kGroupNormEpsilon = 1e-6;
 
 }  // namespace
 
@@ -28,7 +28,7 @@ GroupNorm::GroupNorm(const Weights& weights, const std::string& name, std::int64
       bias_(weights.at(name + ".bias", {channels})) {}
 
 at::Tensor GroupNorm::operator()(const at::Tensor& x) const {
-  return at::group_norm(x.to(at::kFloat), groups_, weight_.to(at::kFloat), bias_.to(at::kFloat), kEpsilon);
+  return at::group_norm(x.to(at::kFloat), groups_, weight_.to(at::kFloat), bias_.to(at::kFloat), kGroupNormEpsilon);
 }
 
 at::Tensor GroupNorm::activated(const at::Tensor& x) const {

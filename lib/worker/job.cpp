@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::int64_t kMaxId = 1LL << 53;
 constexpr std::size_t kMaxPath = 4096;
-constexpr std::int64_t kMaxBytes = 1LL << 62;
+constexpr std::int64_t kMaxLimit = 1LL << 62;
 
 }  // namespace
 
@@ -47,8 +47,8 @@ std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number) {
   const std::string plan = fields.text("plan", "auto");
   if (plan != "auto" && !plan_kind(plan))
     throw Error::format(ErrorCode::usage, "plan: {} is none of auto, resident, staged, stream", ipc::shown(plan));
-  fields.integer_or("max_vram", -kMaxBytes, kMaxBytes, 0);
-  fields.integer_or("min_free_vram", 0, kMaxBytes, 0);
+  fields.integer_or("max_vram", -kMaxLimit, kMaxLimit, 0);
+  fields.integer_or("min_free_vram", 0, kMaxLimit, 0);
   fields.integer_or("wait_gpu", 0, kLongestDuration.count(), 0);
   const std::string priority = fields.text("priority", "interactive");
   if (priority != "interactive" && priority != "batch") {

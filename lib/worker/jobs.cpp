@@ -9,14 +9,6 @@
 #include "worker/worker.hpp"
 
 namespace step1x::worker {
-namespace {
-
-double seconds(Duration duration) {
-  return static_cast<double>(duration.count()) / 1000;
-}
-
-}  // namespace
-
 Slot::Events Worker::slot_events() {
   Slot::Events events;
   events.progress = [](const Job& job, const ipc::Json& event) {
@@ -60,8 +52,8 @@ void Worker::job_ended(Slot& slot, const std::shared_ptr<Job>& job, ipc::Message
   if (done) {
     ++statistics_.done;
     ipc::Json& timings = message.body["timings"];
-    timings["queued"] = seconds(job->started_at - job->queued_at);
-    timings["total"] = seconds(boot_now() - job->queued_at);
+    timings["queued"] = in_seconds(job->started_at - job->queued_at);
+    timings["total"] = in_seconds(boot_now() - job->queued_at);
   } else if (job->cancelled) {
     ++statistics_.cancelled;
   } else {

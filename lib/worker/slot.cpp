@@ -12,7 +12,7 @@ namespace step1x::worker {
 namespace {
 
 constexpr std::string_view kFake = "fake:";
-constexpr std::int64_t kMaxBytes = 1LL << 50;
+constexpr std::int64_t kMostBytes = 1LL << 50;
 // One transformer block of the real model on a slow CPU takes seconds; what is silent for this long is stuck.
 constexpr std::chrono::seconds kPatience{60};
 
@@ -141,11 +141,11 @@ void Slot::on_message(ipc::Message message) {
   if (event == "arena") {
     const ipc::Fields fields(message.body);
     return events_.arena_wanted(*this, fields.text("key"),
-                                static_cast<std::uint64_t>(fields.integer("bytes", 1, kMaxBytes)));
+                                static_cast<std::uint64_t>(fields.integer("bytes", 1, kMostBytes)));
   }
   if (event == "arena_filled")
     return events_.arena_filled(
-        *this, static_cast<std::uint64_t>(ipc::Fields(message.body).integer("huge_bytes", 0, kMaxBytes)));
+        *this, static_cast<std::uint64_t>(ipc::Fields(message.body).integer("huge_bytes", 0, kMostBytes)));
   if (event == "ok") {
     if (state_ == State::offloading) {
       state_ = State::idle;
@@ -170,8 +170,8 @@ void Slot::on_message(ipc::Message message) {
 
 void Slot::on_memory(const ipc::Json& body) {
   const ipc::Fields fields(body);
-  allocated_bytes_ = fields.integer("allocated_bytes", 0, kMaxBytes);
-  reserved_bytes_ = fields.integer("reserved_bytes", 0, kMaxBytes);
+  allocated_bytes_ = fields.integer("allocated_bytes", 0, kMostBytes);
+  reserved_bytes_ = fields.integer("reserved_bytes", 0, kMostBytes);
   plan_ = body.value("plan", ipc::Json());
   engine_device_ = fields.text("device", "");
   gpu_uuid_ = fields.text("uuid", "");

@@ -11,10 +11,6 @@
 namespace step1x::worker {
 namespace {
 
-double seconds(Duration duration) {
-  return duration < Duration::zero() ? -1 : static_cast<double>(duration.count()) / 1000;
-}
-
 double gib(std::int64_t bytes) {
   return static_cast<double>(bytes) / (1LL << 30);
 }
@@ -64,34 +60,34 @@ ipc::Json Worker::status() const {
     reserved += slot->reserved_bytes();
   }
   const auto leases = std::count_if(sessions_.begin(), sessions_.end(), [](const auto& s) { return s->leased; });
-  ipc::Json body = {
-      {"event", "status"},
-      {"model_location", name(location())},
-      {"state", name(state())},
-      {"idle_time", busy() ? 0.0 : seconds(now.idle)},
-      {"gpu_memory_allocated_gb", gib(allocated)},
-      {"gpu_memory_reserved_gb", gib(reserved)},
-      {"statistics",
-       {{"total_loads", statistics_.total_loads},
-        {"gpu_to_cpu", statistics_.gpu_to_cpu},
-        {"cpu_to_gpu", statistics_.cpu_to_gpu},
-        {"full_releases", statistics_.full_releases}}},
-      {"queue",
-       {{"running", running()},
-        {"waiting", queue_.size()},
-        {"leases", leases},
-        {"done", statistics_.done},
-        {"failed", statistics_.failed},
-        {"cancelled", statistics_.cancelled},
-        {"engine_deaths", statistics_.engine_deaths}}},
-      {"timers",
-       {{"offload_delay", seconds(timers_.offload_delay)},
-        {"idle_timeout", seconds(timers_.idle_timeout)},
-        {"host_timeout", seconds(timers_.host_timeout)},
-        {"exit_timeout", seconds(timers_.exit_timeout)},
-        {"auto_monitor", timers_.auto_monitor},
-        {"set_by_pid", timers_set_by_ == 0 ? ipc::Json() : ipc::Json(timers_set_by_)}}},
-      {"next", next ? ipc::Json{{"transition", name(next->transition)}, {"seconds", seconds(next->in)}} : ipc::Json()}};
+  ipc::Json body = {{"event", "status"},
+                    {"model_location", name(location())},
+                    {"state", name(state())},
+                    {"idle_time", busy() ? 0.0 : in_seconds(now.idle)},
+                    {"gpu_memory_allocated_gb", gib(allocated)},
+                    {"gpu_memory_reserved_gb", gib(reserved)},
+                    {"statistics",
+                     {{"total_loads", statistics_.total_loads},
+                      {"gpu_to_cpu", statistics_.gpu_to_cpu},
+                      {"cpu_to_gpu", statistics_.cpu_to_gpu},
+                      {"full_releases", statistics_.full_releases}}},
+                    {"queue",
+                     {{"running", running()},
+                      {"waiting", queue_.size()},
+                      {"leases", leases},
+                      {"done", statistics_.done},
+                      {"failed", statistics_.failed},
+                      {"cancelled", statistics_.cancelled},
+                      {"engine_deaths", statistics_.engine_deaths}}},
+                    {"timers",
+                     {{"offload_delay", in_seconds(timers_.offload_delay)},
+                      {"idle_timeout", in_seconds(timers_.idle_timeout)},
+                      {"host_timeout", in_seconds(timers_.host_timeout)},
+                      {"exit_timeout", in_seconds(timers_.exit_timeout)},
+                      {"auto_monitor", timers_.auto_monitor},
+                      {"set_by_pid", timers_set_by_ == 0 ? ipc::Json() : ipc::Json(timers_set_by_)}}},
+                    {"next", next ? ipc::Json{{"transition", name(next->transition)}, {"seconds", in_seconds(next->in)}}
+                                  : ipc::Json()}};
   body["arena"] = arena_.status();
   body["arena_refused"] = arena_.refusal().empty() ? ipc::Json() : ipc::Json(arena_.refusal());
   // Lists made apart: in one initializer an array of one object would become that object.
@@ -99,7 +95,7 @@ ipc::Json Worker::status() const {
   for (const auto& slot : slots_) body["devices"].push_back(device_json(*slot, gpu_monitor_));
   body["worker"] = ipc::hello("event");
   for (const char* greeting : {"event", "magic"}) body["worker"].erase(greeting);
-  body["worker"]["uptime"] = seconds(boot_now() - started_at_);
+  body["worker"]["uptime"] = in_seconds(boot_now() - started_at_);
   body["worker"]["directory"] = directory_.path().string();
   body["worker"]["rss_bytes"] = rss_bytes();
   body["worker"]["connections"] = sessions_.size();

@@ -18,7 +18,7 @@ Json item(const std::string& key, int n) {
   return {{"kind", "item"}, {"key", key}, {"state", "done"}, {"n", n}};
 }
 
-struct Scene {
+struct JournalFolder {
   test::TempDir dir;
   std::filesystem::path folder = dir.path();
   std::filesystem::path file = folder / "step1x-batch.jsonl";
@@ -33,7 +33,7 @@ struct Scene {
 }  // namespace
 
 TEST_CASE("what is appended is read, the last line of each item") {
-  const Scene scene;
+  const JournalFolder scene;
   scene.write(3);
   Journal::open(scene.folder, {}).append(item("picture 1", 17));
   const JournalView view = JournalView::read(scene.folder);
@@ -62,7 +62,7 @@ TEST_CASE("names and texts of any kind come back as they were, or as near as JSO
 }
 
 TEST_CASE("cut at any byte, a journal has the lines that are whole, and can be gone on with") {
-  const Scene scene;
+  const JournalFolder scene;
   scene.write(6);
   const std::string whole = test::read_file(scene.file);
   for (std::size_t size = 0; size <= whole.size(); ++size) {
@@ -82,7 +82,7 @@ TEST_CASE("cut at any byte, a journal has the lines that are whole, and can be g
 }
 
 TEST_CASE("any byte changed costs its line, or two when it is a line's end, and never makes another one") {
-  const Scene scene;
+  const JournalFolder scene;
   scene.write(4);
   const std::string whole = test::read_file(scene.file);
   const JournalView right = JournalView::read(scene.folder);
@@ -102,7 +102,7 @@ TEST_CASE("any byte changed costs its line, or two when it is a line's end, and 
 }
 
 TEST_CASE("of two batches on one folder the second is refused with the first's process") {
-  const Scene scene;
+  const JournalFolder scene;
   scene.write(1);
   {
     Journal first = Journal::open(scene.folder, {});
@@ -119,7 +119,7 @@ TEST_CASE("of two batches on one folder the second is refused with the first's p
 }
 
 TEST_CASE("the journals of all parts are one when they are read, and can be made one") {
-  const Scene scene;
+  const JournalFolder scene;
   scene.write(2);
   Journal::open(scene.folder, {1, 2}).append(item("a", 1));
   Journal::open(scene.folder, {2, 2}).append(item("b", 2));
@@ -137,7 +137,7 @@ TEST_CASE("the journals of all parts are one when they are read, and can be made
 
 TEST_CASE("a line that does not fit on the disk leaves no beginning of it") {
   // /dev/full takes nothing; a journal is a file, so a limit of its size has to do.
-  const Scene scene;
+  const JournalFolder scene;
   scene.write(1);
   Journal journal = Journal::open(scene.folder, {});
   const std::string before = test::read_file(scene.file);

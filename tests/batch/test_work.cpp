@@ -17,8 +17,8 @@ std::span<const std::byte> bytes(std::string_view text) {
   return std::as_bytes(std::span(text));
 }
 
-struct Scene {
-  Scene() {
+struct WorkDone {
+  WorkDone() {
     work.item = {"a.jpg", dir.write("a.jpg", "input"), {}};
     work.output = "a.png";
     work.parameters = {{"prompt", "red"}, {"seed", 7}, {"guidance", 6.0}};
@@ -53,7 +53,7 @@ TEST_CASE("digests are those that everybody computes") {
 }
 
 TEST_CASE("what the journal says and the disk confirms is done") {
-  const Scene scene;
+  const WorkDone scene;
   CHECK(scene.judge(scene.line()) == Verdict::done);
   // Also after it went through the journal, and when the input was touched and is the same.
   CHECK(scene.judge(*parse_journal_line(journal_line(scene.line()).substr(0, journal_line(scene.line()).size() - 1))) ==
@@ -64,20 +64,20 @@ TEST_CASE("what the journal says and the disk confirms is done") {
 }
 
 TEST_CASE("what is not there, or not as it was, is done again") {
-  const Scene scene;
+  const WorkDone scene;
   CHECK(scene.judge(nullptr) == Verdict::missing);
   CHECK(judge(scene.work, scene.folder, "m 2", scene.line()) == Verdict::changed);
   for (const auto& [name, value] : {std::pair<const char*, Json>{"prompt", "blue"}, {"seed", 8}, {"new", true}}) {
     CAPTURE(name);
-    Scene other;
+    WorkDone other;
     other.work.parameters[name] = value;
     CHECK(other.judge(scene.line()) == Verdict::changed);
   }
-  Scene input;
+  WorkDone input;
   const Json before = input.line();
   input.dir.write("a.jpg", "another input");
   CHECK(input.judge(before) == Verdict::changed);
-  Scene picture;
+  WorkDone picture;
   picture.dir.write("out/a.png", "Picture");
   CHECK(picture.judge(picture.line()) == Verdict::changed);
   fs::remove(picture.folder / "a.png");
@@ -85,7 +85,7 @@ TEST_CASE("what is not there, or not as it was, is done again") {
 }
 
 TEST_CASE("what has failed stays so until something is changed") {
-  Scene scene;
+  WorkDone scene;
   const Json failed = scene.line("failed");
   CHECK(scene.judge(failed) == Verdict::failed);
   scene.work.parameters["prompt"] = "blue";

@@ -5,15 +5,16 @@
 
 #include "runner.hpp"
 #include "support/doctest_with_torch.hpp"
+#include "support/golden.hpp"
 #include "support/temp_dir.hpp"
 
 using namespace step1x::test;
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-namespace {
+using step1x::test::kGolden;
 
-const fs::path kGolden = STEP1X_GOLDEN_DIR;
+namespace {
 
 // A folder with one golden case, the rope's, to be spoiled.
 struct Folder {

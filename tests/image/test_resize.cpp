@@ -8,17 +8,17 @@
 #include "base/error.hpp"
 #include "image/encoder_picture.hpp"
 #include "image/resize.hpp"
+#include "support/golden.hpp"
 #include "support/temp_dir.hpp"
 #include "support/tensors.hpp"
 #include "weights/safetensors.hpp"
 
 using namespace step1x;
 using step1x::test::integers;
+using step1x::test::kGolden;
 using step1x::test::values;
 
 namespace {
-
-const std::filesystem::path kGolden = STEP1X_GOLDEN_DIR;
 
 struct Picture {
   PictureSize size;

@@ -14,8 +14,8 @@ using namespace step1x::ipc;
 
 namespace {
 
-constexpr std::chrono::milliseconds kShort{50};  // for the tests that wait until it has passed
-constexpr std::chrono::minutes kPatience{10};    // for all others: a machine may be slow
+constexpr std::chrono::milliseconds kShortPatience{50};  // for the tests that wait until it has passed
+constexpr std::chrono::minutes kPatience{10};            // for all others: a machine may be slow
 
 // A connection on a loop, and a plain channel at its other end.
 struct Scene {
@@ -162,12 +162,12 @@ TEST_CASE("who sends without pause does not keep the others from their turn") {
 }
 
 TEST_CASE("a frame that drips in byte by byte is not waited for longer than one that stops") {
-  Scene scene(kShort);
+  Scene scene(kShortPatience);
   const std::string frame = encode_frame({{"op", "ping"}, {"p", std::string(10'000, 'x')}});
   for (std::size_t i = 0; i < frame.size() && scene.ends_seen == 0; ++i) {
     // It may be closed already, with the last byte unread, and tell so in the next turn of the loop.
     if (::send(scene.far->fd(), &frame[i], 1, MSG_NOSIGNAL) != 1) CHECK((errno == EPIPE || errno == ECONNRESET));
-    scene.run_for(kShort / 10);
+    scene.run_for(kShortPatience / 10);
   }
   CHECK(scene.ends_seen == 1);
   CHECK(scene.received.empty());
@@ -175,13 +175,13 @@ TEST_CASE("a frame that drips in byte by byte is not waited for longer than one 
 }
 
 TEST_CASE("a reader that takes nothing is disconnected, even while it goes on sending") {
-  Scene scene(kShort);
+  Scene scene(kShortPatience);
   scene.settle();
   scene.connection->send({{"event", "filler"}, {"p", std::string(900'000, 'x')}});
   for (int i = 0; i < 1000 && scene.ends_seen == 0; ++i) {
     // It may be closed already, and tell so in the next turn of the loop.
     (void)scene.far->send({{"op", "ping"}});
-    scene.run_for(kShort / 10);
+    scene.run_for(kShortPatience / 10);
   }
   CHECK(scene.ends_seen == 1);
   CHECK(scene.why.find("took nothing") != std::string::npos);

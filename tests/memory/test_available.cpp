@@ -12,7 +12,7 @@ using step1x::test::TempDir;
 
 namespace {
 
-constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
+constexpr std::uint64_t kGibibyte = std::uint64_t{1} << 30;
 
 // A machine with 8 GiB available, as its files say.
 class Machine {
@@ -39,37 +39,37 @@ class Machine {
 
 TEST_CASE("without a control group it is what the machine has") {
   const Machine machine;
-  CHECK(machine.available() == 8 * kGiB);
+  CHECK(machine.available() == 8 * kGibibyte);
   machine.write("proc/self/cgroup", "0::/\n");
-  CHECK(machine.available() == 8 * kGiB);
+  CHECK(machine.available() == 8 * kGibibyte);
 }
 
 TEST_CASE("version 2: the tightest of the own group and those above counts, and files of the page cache are no use") {
   const Machine machine;
   machine.write("proc/self/cgroup", "0::/slice/job\n");
-  machine.group2("slice", std::to_string(6 * kGiB), 3 * kGiB, 0);
-  machine.group2("slice/job", "max", kGiB, 0);
-  CHECK(machine.available() == 3 * kGiB);
-  machine.group2("slice/job", std::to_string(4 * kGiB), 3 * kGiB, kGiB);
-  CHECK(machine.available() == 2 * kGiB);
-  machine.group2("slice/job", std::to_string(kGiB), 3 * kGiB, 0);
+  machine.group2("slice", std::to_string(6 * kGibibyte), 3 * kGibibyte, 0);
+  machine.group2("slice/job", "max", kGibibyte, 0);
+  CHECK(machine.available() == 3 * kGibibyte);
+  machine.group2("slice/job", std::to_string(4 * kGibibyte), 3 * kGibibyte, kGibibyte);
+  CHECK(machine.available() == 2 * kGibibyte);
+  machine.group2("slice/job", std::to_string(kGibibyte), 3 * kGibibyte, 0);
   CHECK(machine.available() == 0);
 }
 
 TEST_CASE("version 1: the memory hierarchy counts") {
   const Machine machine;
   machine.write("proc/self/cgroup", "9:cpu,cpuacct:/other\n4:memory:/box\n0::/elsewhere\n");
-  machine.write("sys/fs/cgroup/memory/box/memory.limit_in_bytes", std::to_string(2 * kGiB));
-  machine.write("sys/fs/cgroup/memory/box/memory.usage_in_bytes", std::to_string(kGiB));
+  machine.write("sys/fs/cgroup/memory/box/memory.limit_in_bytes", std::to_string(2 * kGibibyte));
+  machine.write("sys/fs/cgroup/memory/box/memory.usage_in_bytes", std::to_string(kGibibyte));
   machine.write("sys/fs/cgroup/memory/box/memory.stat", "inactive_file 1\ntotal_inactive_file 1024\n");
-  CHECK(machine.available() == kGiB + 1024);
+  CHECK(machine.available() == kGibibyte + 1024);
 }
 
 TEST_CASE("in a container, where the path is the host's, the group that is mounted counts") {
   const Machine machine;
   machine.write("proc/self/cgroup", "0::/host/path/of/container\n");
-  machine.group2("", std::to_string(kGiB), kGiB / 4, 0);
-  CHECK(machine.available() == kGiB / 4 * 3);
+  machine.group2("", std::to_string(kGibibyte), kGibibyte / 4, 0);
+  CHECK(machine.available() == kGibibyte / 4 * 3);
 }
 
 TEST_CASE("here it is something") {

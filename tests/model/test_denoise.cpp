@@ -3,18 +3,17 @@
 
 #include "model/denoise.hpp"
 #include "model/noise.hpp"
+#include "model/numbers.hpp"
 #include "model/packing.hpp"
 #include "support/doctest_with_torch.hpp"
+#include "support/golden.hpp"
 
 using namespace step1x;
+using step1x::test::difference;
+using step1x::test::kGolden;
+using step1x::test::random;
 
 namespace {
-
-const std::filesystem::path kGolden = STEP1X_GOLDEN_DIR;
-
-at::Tensor random(at::IntArrayRef shape, std::uint64_t seed) {
-  return draw_noise(LayoutKind::flat, {seed, {}}, shape, false, at::kFloat).latents;
-}
 
 TransformerParts model(ModelVersion version) {
   if (version == ModelVersion::v1_2) return load_transformer(find_layout(kGolden / "diffusers-v1.2/model"), at::kFloat);
@@ -54,10 +53,6 @@ DenoiseOptions only(bool collapse, bool precompute, bool targets) {
   options.precompute = precompute;
   options.targets_only = targets;
   return options;
-}
-
-double difference(const at::Tensor& a, const at::Tensor& b) {
-  return (a - b).abs().max().item<double>();
 }
 
 // The reference's own float32 noise after some steps is about 6e-6 (golden, measured_fp32_vs_fp64), and 3.5e-5 with the

@@ -7,17 +7,18 @@
 #include "model/loading.hpp"
 #include "model/scheduler.hpp"
 #include "support/doctest_with_torch.hpp"
+#include "support/golden.hpp"
 #include "support/temp_dir.hpp"
 
 using namespace step1x;
 using nlohmann::json;
+using step1x::test::kGolden;
 using step1x::test::read_file;
 using step1x::test::TempDir;
 
 namespace {
 
 namespace fs = std::filesystem;
-const fs::path kGolden = STEP1X_GOLDEN_DIR;
 
 void write(const fs::path& path, const json& content) {
   std::ofstream(path) << content.dump();

@@ -12,15 +12,16 @@
 #include "model/pipeline.hpp"
 #include "support/delays.hpp"
 // clang-format off: after libtorch
+#include "support/golden.hpp"
 #include "support/doctest_with_torch.hpp"
 // clang-format on
 
 using namespace step1x;
 using step1x::test::delays;
+using step1x::test::kGolden;
 
 namespace {
 
-const std::filesystem::path kGolden = STEP1X_GOLDEN_DIR;
 constexpr std::uint64_t kAmple = std::uint64_t{1} << 30;
 
 // A model as a host arena has it: every part in one range of memory.

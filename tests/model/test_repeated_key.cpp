@@ -1,16 +1,13 @@
 #include <ATen/ops/repeat_interleave.h>
 
 #include "model/layers.hpp"
-#include "model/noise.hpp"
+#include "model/numbers.hpp"
 #include "support/doctest_with_torch.hpp"
 
 using namespace step1x;
+using step1x::test::random;
 
 namespace {
-
-at::Tensor random(at::IntArrayRef shape, std::uint64_t seed, at::ScalarType dtype) {
-  return draw_noise(LayoutKind::flat, {seed, {}}, shape, false, at::kFloat).latents.to(dtype);
-}
 
 // Every key once, the repeated one as often as it counts.
 at::Tensor spelled_out(const at::Tensor& x, const RepeatedKey& repeated) {
@@ -28,9 +25,9 @@ TEST_CASE("a key that counts n times weighs as much as n equal keys, in both way
       CAPTURE(place);
       CAPTURE(count);
       CAPTURE(std::string(c10::toString(dtype)));
-      const at::Tensor q = random({2, 3, 17, 16}, 1, dtype);
-      const at::Tensor k = random({2, 3, 41, 16}, 2, dtype);
-      const at::Tensor v = random({2, 3, 41, 16}, 3, dtype);
+      const at::Tensor q = random({2, 3, 17, 16}, 1).to(dtype);
+      const at::Tensor k = random({2, 3, 41, 16}, 2).to(dtype);
+      const at::Tensor v = random({2, 3, 41, 16}, 3).to(dtype);
       const at::Tensor truth = attention(q.to(at::kDouble), spelled_out(k, repeated).to(at::kDouble),
                                          spelled_out(v, repeated).to(at::kDouble));
       const double tolerance = dtype == at::kFloat ? 2e-6 : 2e-2;

@@ -1,16 +1,16 @@
 #include "golden_text.hpp"
 #include "support/temp_dir.hpp"
 // clang-format off: after libtorch
+#include "support/golden.hpp"
 #include "support/doctest_with_torch.hpp"
 // clang-format on
 
 using namespace step1x;
 using namespace step1x::test;
 using nlohmann::json;
+using step1x::test::kGolden;
 
 namespace {
-
-const std::filesystem::path kGolden = STEP1X_GOLDEN_DIR;
 
 json manifest(const std::filesystem::path& folder) {
   return json::parse(read_file(folder / "manifest.json"));

@@ -8,6 +8,7 @@
 #include "golden_text.hpp"
 #include "support/temp_dir.hpp"
 // clang-format off: after libtorch
+#include "support/golden.hpp"
 #include "support/doctest_with_torch.hpp"
 // clang-format on
 
@@ -16,9 +17,9 @@ using namespace step1x::test;
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-namespace {
+using step1x::test::kGolden;
 
-const fs::path kGolden = STEP1X_GOLDEN_DIR;
+namespace {
 
 // A copy of a text encoder's folder, to be spoiled.
 class Folder {

@@ -4,16 +4,17 @@
 #include "support/temp_dir.hpp"
 #include "support/tensors.hpp"
 // clang-format off: after libtorch
+#include "support/golden.hpp"
 #include "support/doctest_with_torch.hpp"
 // clang-format on
 
 using namespace step1x;
 using namespace step1x::test;
 using nlohmann::json;
+using step1x::test::kGolden;
 
 namespace {
 
-const std::filesystem::path kGolden = STEP1X_GOLDEN_DIR;
 constexpr std::size_t kDrop = 362;
 constexpr std::size_t kLength = 64;
 
@@ -40,7 +41,7 @@ PictureTokens picture(const std::string& name, const TextEncoder& with = encoder
   return with.encode_picture(golden_tensor(golden(), name + ".pixel_values"), {grid.at(1), grid.at(2)});
 }
 
-double difference(const at::Tensor& a, const at::Tensor& b) {
+double worst(const at::Tensor& a, const at::Tensor& b) {
   return compare("", a, b, 0).error;
 }
 
@@ -64,9 +65,9 @@ TEST_CASE("two prompts at once have the values that each has alone") {
         const auto [first, second] = encoder().encode_pair(prompt(one), prompt(two), tokens);
         for (const auto& [encoding, name] : {std::pair(first, one), std::pair(second, two)}) {
           const TextEncoding alone = encoder().encode(prompt(name), tokens);
-          CHECK(difference(encoding.hidden, alone.hidden) < 1e-5);
-          CHECK(difference(encoding.embeds, alone.embeds) == 0);
-          CHECK(difference(padded(encoding, prompt(name)), golden_tensor(golden(), name + ".embs")) < 1e-4);
+          CHECK(worst(encoding.hidden, alone.hidden) < 1e-5);
+          CHECK(worst(encoding.embeds, alone.embeds) == 0);
+          CHECK(worst(padded(encoding, prompt(name)), golden_tensor(golden(), name + ".embs")) < 1e-4);
         }
         ++pairs;
       }
@@ -87,9 +88,9 @@ TEST_CASE("two prompts that begin with different tokens share nothing and keep t
     one.kept = one.ids.size() - drop;
     two.kept = two.ids.size() - drop;
     const auto [first, second] = encoder().encode_pair(one, two, tokens);
-    CHECK(difference(first.hidden, encoder().encode(one, tokens).hidden) < 1e-5);
-    CHECK(difference(second.hidden, encoder().encode(two, tokens).hidden) < 1e-5);
-    CHECK(difference(second.hidden, encoder().encode(prompt("bang"), tokens).hidden) > 1e-3);
+    CHECK(worst(first.hidden, encoder().encode(one, tokens).hidden) < 1e-5);
+    CHECK(worst(second.hidden, encoder().encode(two, tokens).hidden) < 1e-5);
+    CHECK(worst(second.hidden, encoder().encode(prompt("bang"), tokens).hidden) > 1e-3);
   }
 }
 
@@ -101,11 +102,11 @@ TEST_CASE("a prompt with a masked token among the shared ones keeps its value") 
   REQUIRE(one.attended.at(375) == 0);
   two.ids.at(changed) += 1;
   const auto [first, second] = encoder().encode_pair(one, two, tokens);
-  CHECK(difference(first.hidden, encoder().encode(one, tokens).hidden) < 1e-5);
-  CHECK(difference(second.hidden, encoder().encode(two, tokens).hidden) < 1e-5);
+  CHECK(worst(first.hidden, encoder().encode(one, tokens).hidden) < 1e-5);
+  CHECK(worst(second.hidden, encoder().encode(two, tokens).hidden) < 1e-5);
   // Causal: what stands before the change does not see it.
-  CHECK(difference(first.hidden.narrow(0, 0, changed - kDrop), second.hidden.narrow(0, 0, changed - kDrop)) == 0);
-  CHECK(difference(first.hidden.narrow(0, changed - kDrop, 1), second.hidden.narrow(0, changed - kDrop, 1)) > 1e-3);
+  CHECK(worst(first.hidden.narrow(0, 0, changed - kDrop), second.hidden.narrow(0, 0, changed - kDrop)) == 0);
+  CHECK(worst(first.hidden.narrow(0, changed - kDrop, 1), second.hidden.narrow(0, changed - kDrop, 1)) > 1e-3);
 }
 
 TEST_CASE("the rows that are used do not depend on tokens after them or on rows that are dropped") {
@@ -115,7 +116,7 @@ TEST_CASE("the rows that are used do not depend on tokens after them or on rows 
   const at::Tensor all = encoder().forward(cut, tokens);
   const at::Tensor used = encoder().encode(cut, tokens).hidden;
   CHECK(used.size(0) == static_cast<std::int64_t>(cut.kept));
-  CHECK(difference(used, all.narrow(0, kDrop, used.size(0))) < 1e-5);
+  CHECK(worst(used, all.narrow(0, kDrop, used.size(0))) < 1e-5);
 }
 
 TEST_CASE("a prompt of nothing but masked tokens gives numbers") {

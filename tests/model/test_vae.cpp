@@ -7,27 +7,22 @@
 
 #include "model/loading.hpp"
 #include "model/noise.hpp"
+#include "model/numbers.hpp"
 #include "model/tiles.hpp"
 #include "model/vae_parts.hpp"
 #include "support/doctest_with_torch.hpp"
+#include "support/golden.hpp"
 
 using namespace step1x;
+using step1x::test::difference;
+using step1x::test::kGolden;
+using step1x::test::random;
 
 namespace {
-
-const std::filesystem::path kGolden = STEP1X_GOLDEN_DIR;
-
-at::Tensor random(at::IntArrayRef shape, std::uint64_t seed) {
-  return draw_noise(LayoutKind::flat, {seed, {}}, shape, false, at::kFloat).latents;
-}
 
 const Vae& vae() {
   static const Vae loaded = load_vae(find_layout(kGolden / "bundle"), at::kFloat);
   return loaded;
-}
-
-double difference(const at::Tensor& a, const at::Tensor& b) {
-  return (a - b).abs().max().item<double>();
 }
 
 double rms(const at::Tensor& x) {

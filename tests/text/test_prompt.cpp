@@ -6,30 +6,22 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "support/golden.hpp"
 #include "support/temp_dir.hpp"
 #include "support/tensors.hpp"
 #include "text/prompt.hpp"
+#include "text/tokenizers.hpp"
 #include "weights/safetensors.hpp"
 
 using namespace step1x;
 using nlohmann::json;
 using step1x::test::integers;
+using step1x::test::kGolden;
 using step1x::test::read_file;
 
 namespace {
 
-const std::filesystem::path kGolden = STEP1X_GOLDEN_DIR;
 using Ids = std::vector<Tokenizer::Id>;
-
-const Tokenizer& full() {
-  static const Tokenizer tokenizer(kGolden / "qwen2-tokenizer/tokenizer.json");
-  return tokenizer;
-}
-
-const Tokenizer& small() {
-  static const Tokenizer tokenizer(kGolden / "tokenizer-4096/tokenizer.json");
-  return tokenizer;
-}
 
 std::size_t image_tokens(const SafetensorsFile& file, const std::string& name) {
   const auto grid = integers(file, name);
@@ -51,12 +43,12 @@ void check_native(const std::filesystem::path& folder, const std::string& name, 
     const auto text = prompt["prompt"].get<std::string>();
     CAPTURE(text);
     const std::size_t tokens = image_tokens(file, index + ".image_grid_thw");
-    const EncodedPrompt encoded = encode_prompt(full(), native_prompt(), text, tokens);
+    const EncodedPrompt encoded = encode_prompt(test::full_tokenizer(), native_prompt(), text, tokens);
     CHECK(wide(encoded.ids) == integers(file, index + ".input_ids"));
     CHECK(encoded.kept == prompt["kept"].get<std::size_t>());
     CHECK(encoded.drop == 217);
     CHECK(encoded.length == 640);
-    CHECK(wide(encode_prompt(full(), labelled, text, tokens).ids) ==
+    CHECK(wide(encode_prompt(test::full_tokenizer(), labelled, text, tokens).ids) ==
           integers(file, index + ".input_ids_add_vision_id"));
     std::vector<int> zeros;
     for (std::size_t i = 0; i < encoded.attended.size(); ++i) {
@@ -80,13 +72,15 @@ TEST_CASE("a small vocabulary needs its own number of dropped tokens, and says s
   const SafetensorsFile file(kGolden / "qwen.safetensors");
   const json manifest = json::parse(read_file(kGolden / "manifest.json"));
   PromptConfig config = native_prompt();
-  CHECK_THROWS_WITH_AS(encode_prompt(small(), config, "x", 4), doctest::Contains("makes 363 tokens"), Error);
+  CHECK_THROWS_WITH_AS(encode_prompt(test::small_tokenizer(), config, "x", 4), doctest::Contains("makes 363 tokens"),
+                       Error);
   apply_overrides(config, {{"max_length", 64}, {"drop_tokens", 362}, {"min_pixels", 3136}}, "config.json");
   for (const json& prompt : manifest["cases"]["qwen.safetensors"]["prompts"]) {
     const auto name = prompt["name"].get<std::string>();
     CAPTURE(name);
     const std::size_t tokens = image_tokens(file, prompt["image"].get<std::string>() + ".image_grid_thw");
-    const EncodedPrompt encoded = encode_prompt(small(), config, prompt["prompt"].get<std::string>(), tokens);
+    const EncodedPrompt encoded =
+        encode_prompt(test::small_tokenizer(), config, prompt["prompt"].get<std::string>(), tokens);
     CHECK(wide(encoded.ids) == integers(file, name + ".input_ids"));
     CHECK(wide(encoded.attended) == integers(file, name + ".attention_mask"));
     const auto mask = integers(file, name + ".mask");
@@ -104,7 +98,7 @@ TEST_CASE("the diffusers forms have their pipelines' ids") {
     const PromptConfig config = marked ? diffusers_v1_2_prompt() : diffusers_v1_1_prompt();
     for (const auto& [key, prefix] : {std::pair("prompt", "pos"), std::pair("negative_prompt", "neg")}) {
       CAPTURE(prefix);
-      const EncodedPrompt encoded = encode_prompt(small(), config, about[key].get<std::string>(),
+      const EncodedPrompt encoded = encode_prompt(test::small_tokenizer(), config, about[key].get<std::string>(),
                                                   image_tokens(file, std::string(prefix) + ".image_grid_thw"));
       CHECK(wide(encoded.ids) == integers(file, std::string(prefix) + ".input_ids"));
       CHECK(encoded.kept == about[std::string(prefix) + ".valid_len"].get<std::size_t>());
@@ -127,11 +121,12 @@ TEST_CASE("v1.2 marks quoted characters as the reference does") {
     CAPTURE(prompt);
     if (prompt.find("<|image_pad|>") != std::string::npos) {
       // The reference would look for a second picture here.
-      CHECK_THROWS_WITH_AS(encode_prompt(full(), config, prompt, 1), doctest::Contains("<|image_pad|>"), Error);
+      CHECK_THROWS_WITH_AS(encode_prompt(test::full_tokenizer(), config, prompt, 1), doctest::Contains("<|image_pad|>"),
+                           Error);
       ++refused;
       continue;
     }
-    const EncodedPrompt encoded = encode_prompt(full(), config, prompt, 1);
+    const EncodedPrompt encoded = encode_prompt(test::full_tokenizer(), config, prompt, 1);
     CHECK(encoded.ids == vector["ids"].get<Ids>());
     CHECK(encoded.quoted == vector["text_mask"].get<std::vector<std::uint8_t>>());
   }
@@ -139,14 +134,15 @@ TEST_CASE("v1.2 marks quoted characters as the reference does") {
 }
 
 TEST_CASE("a prompt that is not UTF-8 is refused by its own byte offset") {
-  CHECK_THROWS_WITH_AS(encode_prompt(small(), diffusers_v1_1_prompt(), "ab\xff", 1), doctest::Contains("byte 2 (0xff)"),
-                       Error);
+  CHECK_THROWS_WITH_AS(encode_prompt(test::small_tokenizer(), diffusers_v1_1_prompt(), "ab\xff", 1),
+                       doctest::Contains("byte 2 (0xff)"), Error);
 }
 
 TEST_CASE("a prompt may name special tokens and placeholders") {
-  const EncodedPrompt encoded = encode_prompt(full(), native_prompt(), "<|vision_end|> {prompt} <|im_end|>", 2);
-  CHECK(std::ranges::count(encoded.ids, full().added_id("<|vision_end|>")) == 2);
-  CHECK(std::ranges::count(encoded.ids, full().added_id("<|image_pad|>")) == 2);
+  const EncodedPrompt encoded =
+      encode_prompt(test::full_tokenizer(), native_prompt(), "<|vision_end|> {prompt} <|im_end|>", 2);
+  CHECK(std::ranges::count(encoded.ids, test::full_tokenizer().added_id("<|vision_end|>")) == 2);
+  CHECK(std::ranges::count(encoded.ids, test::full_tokenizer().added_id("<|image_pad|>")) == 2);
 }
 
 TEST_CASE("another model brings its own chat text as data") {
@@ -159,12 +155,13 @@ TEST_CASE("another model brings its own chat text as data") {
                    {"pad", false}},
                   "config.json");
   config.check_drop = false;
-  const EncodedPrompt encoded = encode_prompt(full(), config, "a cat", 2);
+  const EncodedPrompt encoded = encode_prompt(test::full_tokenizer(), config, "a cat", 2);
   CHECK(encoded.ids.size() == 6);
   CHECK(encoded.kept == 4);
   CHECK(encoded.length == 4);
   CHECK_THROWS_WITH_AS(apply_overrides(config, {{"drop_tokens", -1}}, "config.json"),
                        doctest::Contains("config.json: 'drop_tokens' cannot be -1"), Error);
   config.chat = "{prompt}";
-  CHECK_THROWS_WITH_AS(encode_prompt(full(), config, "a", 1), doctest::Contains("<|image_pad|> once"), Error);
+  CHECK_THROWS_WITH_AS(encode_prompt(test::full_tokenizer(), config, "a", 1), doctest::Contains("<|image_pad|> once"),
+                       Error);
 }

@@ -7,28 +7,20 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "support/golden.hpp"
 #include "support/temp_dir.hpp"
 #include "text/tokenizer.hpp"
+#include "text/tokenizers.hpp"
 
 using namespace step1x;
 using nlohmann::json;
+using step1x::test::kGolden;
 using step1x::test::read_file;
 using step1x::test::TempDir;
 
 namespace {
 
-const std::filesystem::path kGolden = STEP1X_GOLDEN_DIR;
 using Ids = std::vector<Tokenizer::Id>;
-
-const Tokenizer& full() {
-  static const Tokenizer tokenizer(kGolden / "qwen2-tokenizer/tokenizer.json");
-  return tokenizer;
-}
-
-const Tokenizer& small() {
-  static const Tokenizer tokenizer(kGolden / "tokenizer-4096/tokenizer.json");
-  return tokenizer;
-}
 
 std::string refusal(const json& tokenizer) {
   const TempDir dir;
@@ -64,8 +56,8 @@ TEST_CASE("every vector of the reference has the same ids, in both vocabularies"
     const auto text = vector["text"].get<std::string>();
     CAPTURE(vector["kind"].get<std::string>());
     CAPTURE(vector["text"].dump().substr(0, 200));
-    CHECK(full().encode(text) == vector["full"].get<Ids>());
-    CHECK(small().encode(text) == vector["small"].get<Ids>());
+    CHECK(test::full_tokenizer().encode(text) == vector["full"].get<Ids>());
+    CHECK(test::small_tokenizer().encode(text) == vector["small"].get<Ids>());
   }
 }
 
@@ -76,7 +68,7 @@ TEST_CASE("text that is not UTF-8 is refused at the byte where it goes wrong") {
     const auto hex = vector["hex"].get<std::string>();
     CAPTURE(hex);
     try {
-      small().encode(unhex(hex));
+      test::small_tokenizer().encode(unhex(hex));
       FAIL("accepted");
     } catch (const Error& error) {
       CHECK(error.code() == ErrorCode::usage);
@@ -87,19 +79,19 @@ TEST_CASE("text that is not UTF-8 is refused at the byte where it goes wrong") {
 
 TEST_CASE("NUL is a character like any other") {
   const std::string text("a\0b", 3);
-  CHECK(small().encode(text).size() == 3);
+  CHECK(test::small_tokenizer().encode(text).size() == 3);
 }
 
 TEST_CASE("added tokens are found leftmost and longest, also next to each other") {
-  const auto parts = small().split_added("x<|im_start|><|im_start|<|im_end|>");
+  const auto parts = test::small_tokenizer().split_added("x<|im_start|><|im_start|<|im_end|>");
   REQUIRE(parts.size() == 4);
   CHECK(parts[0].text == "x");
-  CHECK(parts[1].id == small().added_id("<|im_start|>"));
+  CHECK(parts[1].id == test::small_tokenizer().added_id("<|im_start|>"));
   CHECK(parts[2].text == "<|im_start|");
   CHECK_FALSE(parts[2].id.has_value());
-  CHECK(parts[3].id == small().added_id("<|im_end|>"));
-  CHECK(small().split_added("").empty());
-  CHECK_THROWS_WITH_AS(small().added_id("<|none|>"), doctest::Contains("'<|none|>' is missing"), Error);
+  CHECK(parts[3].id == test::small_tokenizer().added_id("<|im_end|>"));
+  CHECK(test::small_tokenizer().split_added("").empty());
+  CHECK_THROWS_WITH_AS(test::small_tokenizer().added_id("<|none|>"), doctest::Contains("'<|none|>' is missing"), Error);
 }
 
 TEST_CASE("of two added tokens that begin alike the longer one is taken") {
@@ -120,7 +112,7 @@ TEST_CASE("merges written as one string are the same merges") {
   const TempDir dir;
   const Tokenizer older(dir.write("tokenizer.json", file.dump()));
   for (const char* text : {"Hello world, the quick brown fox", "\xe4\xbd\xa0\xe5\xa5\xbd", "aaaaaaa   \n\n b"}) {
-    CHECK(older.encode(text) == small().encode(text));
+    CHECK(older.encode(text) == test::small_tokenizer().encode(text));
   }
 }
 
@@ -177,7 +169,7 @@ TEST_CASE("a long run of one kind of character is encoded in reasonable time") {
     std::string text;
     while (text.size() < 400'000) text += unit;
     const auto start = std::chrono::steady_clock::now();
-    CHECK_FALSE(small().encode(text).empty());
+    CHECK_FALSE(test::small_tokenizer().encode(text).empty());
     CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(60));
   }
 }

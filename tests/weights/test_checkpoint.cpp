@@ -4,12 +4,14 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "support/mentions.hpp"
 #include "support/temp_dir.hpp"
 #include "weights/checkpoint.hpp"
 #include "weights/support.hpp"
 
 using namespace step1x;
 using step1x::test::file_of;
+using step1x::test::mentions;
 using step1x::test::TempDir;
 
 namespace {
@@ -26,7 +28,7 @@ std::filesystem::path sharded(const TempDir& dir) {
 }
 
 // The message of the error that opening `path` gives.
-std::string refusal(const std::filesystem::path& path) {
+std::string refusal_of(const std::filesystem::path& path) {
   try {
     const Checkpoint checkpoint(path);
     return "";
@@ -34,11 +36,6 @@ std::string refusal(const std::filesystem::path& path) {
     CHECK(error.code() == ErrorCode::model_missing);
     return error.what();
   }
-}
-
-bool mentions(const std::string& message, std::string_view part) {
-  CAPTURE(message);
-  return message.find(part) != std::string::npos;
 }
 
 }  // namespace
@@ -71,30 +68,32 @@ TEST_CASE("a missing shard is named, with how many there should be") {
   const TempDir dir;
   const auto index = sharded(dir);
   std::filesystem::remove(dir.path() / "model-2.safetensors");
-  CHECK(mentions(refusal(index), (dir.path() / "model-2.safetensors").string() + ": shard is missing:"));
-  CHECK(mentions(refusal(index), "names 2 files"));
+  CHECK(mentions(refusal_of(index), (dir.path() / "model-2.safetensors").string() + ": shard is missing:"));
+  CHECK(mentions(refusal_of(index), "names 2 files"));
   std::filesystem::remove(dir.path() / "model-1.safetensors");
-  CHECK(mentions(refusal(index), "model-1.safetensors: shard is missing (and 1 more)"));
+  CHECK(mentions(refusal_of(index), "model-1.safetensors: shard is missing (and 1 more)"));
 }
 
 TEST_CASE("a damaged shard is named") {
   const TempDir dir;
   const auto index = sharded(dir);
   std::filesystem::resize_file(dir.path() / "model-2.safetensors", 40);
-  CHECK(mentions(refusal(index), "model-2.safetensors: truncated"));
+  CHECK(mentions(refusal_of(index), "model-2.safetensors: truncated"));
 }
 
 TEST_CASE("a tensor that is not in the shard that the index names") {
   const TempDir dir;
   const auto index = sharded(dir);
   dir.write("model-2.safetensors", file_of({"b"}));
-  CHECK(mentions(refusal(index), "model-2.safetensors: tensor 'c' is missing"));
+  CHECK(mentions(refusal_of(index), "model-2.safetensors: tensor 'c' is missing"));
 }
 
 TEST_CASE("an index that is wrong or leads out of its folder is refused") {
   const TempDir dir;
   sharded(dir);
-  const auto with = [&](std::string_view content) { return refusal(dir.write("bad.safetensors.index.json", content)); };
+  const auto with = [&](std::string_view content) {
+    return refusal_of(dir.write("bad.safetensors.index.json", content));
+  };
   CHECK(mentions(with("{"), "not valid JSON"));
   CHECK(mentions(with("[]"), "not a JSON object"));
   CHECK(mentions(with("{}"), "weight_map"));
@@ -124,6 +123,6 @@ TEST_CASE("an expected shape is compared, and both are shown") {
 TEST_CASE("a Git LFS pointer is called what it is") {
   const TempDir dir;
   CHECK(mentions(
-      refusal(dir.write("m.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")),
+      refusal_of(dir.write("m.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")),
       "Git LFS pointer"));
 }

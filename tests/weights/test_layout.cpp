@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "support/mentions.hpp"
 #include "support/temp_dir.hpp"
 #include "weights/layout.hpp"
 #include "weights/support.hpp"
@@ -11,6 +12,8 @@ using namespace step1x;
 using step1x::test::file_of;
 using step1x::test::TempDir;
 namespace fs = std::filesystem;
+
+using step1x::test::mentions;
 
 namespace {
 
@@ -40,7 +43,7 @@ void write_diffusers(const TempDir& dir, std::string_view pipeline) {
 
 // The message of the error that a call gives; empty when it gives none.
 template <typename Call>
-std::string refusal(const Call& call) {
+std::string what_is_missing(const Call& call) {
   try {
     call();
     return "";
@@ -48,11 +51,6 @@ std::string refusal(const Call& call) {
     CHECK(error.code() == ErrorCode::model_missing);
     return error.what();
   }
-}
-
-bool mentions(const std::string& message, std::string_view part) {
-  CAPTURE(message);
-  return message.find(part) != std::string::npos;
 }
 
 }  // namespace
@@ -71,7 +69,7 @@ TEST_CASE("a flat folder with both versions gives the newer one, or the one that
   const ModelLayout older = find_layout(dir.path(), {.version = ModelVersion::v1_0, .text_encoder = {}});
   CHECK(older.version == ModelVersion::v1_0);
   CHECK(older.transformer == dir.path() / "step1x-edit-i1258.safetensors");
-  CHECK(mentions(refusal([&] { find_layout(dir.path(), {.version = ModelVersion::v1_2, .text_encoder = {}}); }),
+  CHECK(mentions(what_is_missing([&] { find_layout(dir.path(), {.version = ModelVersion::v1_2, .text_encoder = {}}); }),
                  "holds Step1X-Edit v1.1 and v1.0 and v1.2 was asked for"));
   dir.write("config.json", "{}");
   CHECK(find_layout(dir.path()).config == dir.path() / "config.json");
@@ -83,14 +81,15 @@ TEST_CASE("one transformer file of a flat folder names its version") {
   const ModelLayout layout = find_layout(dir.path() / "step1x-edit-i1258.safetensors");
   CHECK(layout.version == ModelVersion::v1_0);
   CHECK(layout.folder == dir.path());
-  CHECK(mentions(refusal([&] { find_layout(dir.path() / "vae.safetensors"); }), "not a model"));
+  CHECK(mentions(what_is_missing([&] { find_layout(dir.path() / "vae.safetensors"); }), "not a model"));
 }
 
 TEST_CASE("the text encoder of a flat folder may lie elsewhere") {
   const TempDir dir;
   write_flat(dir);
   fs::rename(dir.path() / "Qwen2.5-VL-7B-Instruct", dir.path() / "elsewhere");
-  CHECK(mentions(refusal([&] { find_layout(dir.path()); }), "Qwen2.5-VL-7B-Instruct: the text encoder is missing"));
+  CHECK(mentions(what_is_missing([&] { find_layout(dir.path()); }),
+                 "Qwen2.5-VL-7B-Instruct: the text encoder is missing"));
   const ModelLayout layout = find_layout(dir.path(), {.version = {}, .text_encoder = dir.path() / "elsewhere"});
   CHECK(layout.text_encoder == dir.path() / "elsewhere/model.safetensors");
 }
@@ -106,17 +105,18 @@ TEST_CASE("diffusers folders are told apart by their pipeline") {
   CHECK(layout.scheduler_config.filename() == "scheduler_config.json");
   write_diffusers(dir, "Step1XEditPipelineV1P2");
   CHECK(find_layout(dir.path()).version == ModelVersion::v1_2);
-  CHECK(mentions(refusal([&] { find_layout(dir.path(), {.version = ModelVersion::v1_0, .text_encoder = {}}); }),
+  CHECK(mentions(what_is_missing([&] { find_layout(dir.path(), {.version = ModelVersion::v1_0, .text_encoder = {}}); }),
                  "holds Step1X-Edit v1.2 and v1.0 was asked for"));
   write_diffusers(dir, "FluxPipeline");
-  CHECK(mentions(refusal([&] { find_layout(dir.path()); }), "'_class_name' is \"FluxPipeline\""));
+  CHECK(mentions(what_is_missing([&] { find_layout(dir.path()); }), "'_class_name' is \"FluxPipeline\""));
 }
 
 TEST_CASE("the tokenizer of a diffusers folder may lie beside the text encoder") {
   const TempDir dir;
   write_diffusers(dir, "Step1XEditPipelineV1P2");
   fs::remove_all(dir.path() / "processor");
-  CHECK(mentions(refusal([&] { find_layout(dir.path()); }), "processor/tokenizer.json: the tokenizer is missing"));
+  CHECK(mentions(what_is_missing([&] { find_layout(dir.path()); }),
+                 "processor/tokenizer.json: the tokenizer is missing"));
   dir.write("text_encoder/tokenizer.json", "{}");
   CHECK(find_layout(dir.path()).tokenizer == dir.path() / "text_encoder/tokenizer.json");
 }
@@ -130,7 +130,7 @@ TEST_CASE("every missing part is named with its path") {
       write_diffusers(dir, "Step1XEditPipeline");
     }
     fs::remove(dir.path() / part);
-    const std::string message = refusal([&] { find_layout(dir.path()); });
+    const std::string message = what_is_missing([&] { find_layout(dir.path()); });
     CHECK(mentions(message, dir.path().string()));
     return message;
   };
@@ -147,8 +147,8 @@ TEST_CASE("every missing part is named with its path") {
 
 TEST_CASE("a folder that is no model, and a folder that is not there") {
   const TempDir dir;
-  CHECK(mentions(refusal([&] { find_layout(dir.path()); }), "not a Step1X-Edit model"));
-  CHECK(mentions(refusal([&] { find_layout(dir.path() / "none"); }), "no such model folder"));
+  CHECK(mentions(what_is_missing([&] { find_layout(dir.path()); }), "not a Step1X-Edit model"));
+  CHECK(mentions(what_is_missing([&] { find_layout(dir.path() / "none"); }), "no such model folder"));
 }
 
 TEST_CASE("a transformer of another version than its name says is refused") {
@@ -158,13 +158,13 @@ TEST_CASE("a transformer of another version than its name says is refused") {
   const Checkpoint newer(layout.transformer);
   const Checkpoint older(dir.path() / "step1x-edit-i1258.safetensors");
   CHECK_NOTHROW(check_version(newer, layout));
-  CHECK(mentions(refusal([&] { check_version(older, layout); }), "expected Step1X-Edit v1.1, found v1.0"));
+  CHECK(mentions(what_is_missing([&] { check_version(older, layout); }), "expected Step1X-Edit v1.1, found v1.0"));
   layout.version = ModelVersion::v1_0;
   CHECK_NOTHROW(check_version(older, layout));
-  CHECK(mentions(refusal([&] { check_version(newer, layout); }), "'connector.scale_factor' is missing"));
+  CHECK(mentions(what_is_missing([&] { check_version(newer, layout); }), "'connector.scale_factor' is missing"));
   layout.kind = LayoutKind::diffusers;
   layout.version = ModelVersion::v1_2;
-  CHECK(mentions(refusal([&] { check_version(newer, layout); }), "'text_token_mapping.weight' is missing"));
+  CHECK(mentions(what_is_missing([&] { check_version(newer, layout); }), "'text_token_mapping.weight' is missing"));
 }
 
 TEST_CASE("a text model in the vision model's place is refused by its config or its tensors") {
@@ -174,8 +174,9 @@ TEST_CASE("a text model in the vision model's place is refused by its config or 
   const Checkpoint good(layout.text_encoder);
   CHECK_NOTHROW(check_text_encoder(good, layout));
   const Checkpoint text_only(dir.write("text.safetensors", file_of({"model.norm.weight"})));
-  CHECK(mentions(refusal([&] { check_text_encoder(text_only, layout); }), "a text model where a vision model belongs"));
+  CHECK(mentions(what_is_missing([&] { check_text_encoder(text_only, layout); }),
+                 "a text model where a vision model belongs"));
   dir.write("Qwen2.5-VL-7B-Instruct/config.json", R"({"model_type":"qwen2"})");
-  CHECK(mentions(refusal([&] { check_text_encoder(good, layout); }),
+  CHECK(mentions(what_is_missing([&] { check_text_encoder(good, layout); }),
                  "'model_type' is \"qwen2\", expected \"qwen2_5_vl\""));
 }

@@ -7,11 +7,13 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "support/mentions.hpp"
 #include "support/temp_dir.hpp"
 #include "weights/safetensors.hpp"
 #include "weights/support.hpp"
 
 using namespace step1x;
+using step1x::test::mentions;
 using step1x::test::safetensors_bytes;
 using step1x::test::TempDir;
 
@@ -35,11 +37,6 @@ std::string refusal(const std::string& bytes) {
 
 std::string refusal(std::string_view header, std::string_view data) {
   return refusal(safetensors_bytes(header, data));
-}
-
-bool mentions(const std::string& message, std::string_view part) {
-  CAPTURE(message);
-  return message.find(part) != std::string::npos;
 }
 
 constexpr std::string_view kGood =

@@ -20,7 +20,7 @@ using namespace step1x;
 
 namespace {
 
-const at::Device kGpu(at::kCUDA, 0);
+const at::Device kFirstGpu(at::kCUDA, 0);
 constexpr int kRounds = 40;
 
 enum Wait : long long { kNone = 0, kOfDefaultStream = 1, kOfOtherStreams = 2, kHostForEvent = 4, kHostForStream = 8 };
@@ -38,7 +38,7 @@ struct Disorder {
     stand_in_set("skip_waits", kNone);
     for (const bool pool : {true, false}) {
       const c10::impl::VirtualGuardImpl guard(at::kCUDA);
-      (pool ? guard.getStreamFromGlobalPool(kGpu) : guard.getStream(kGpu)).synchronize();
+      (pool ? guard.getStreamFromGlobalPool(kFirstGpu) : guard.getStream(kFirstGpu)).synchronize();
     }
   }
 };
@@ -55,10 +55,10 @@ bool ring_is_right(Wait left_out) {
   const auto owner = std::make_shared<std::vector<std::vector<std::byte>>>(make_blocks(5, 4096));
   std::vector<std::span<const std::byte>> blocks;
   for (const auto& block : *owner) blocks.emplace_back(block);
-  at::Tensor sum = at::zeros({4096}, at::TensorOptions(at::kInt).device(kGpu));
+  at::Tensor sum = at::zeros({4096}, at::TensorOptions(at::kInt).device(kFirstGpu));
   std::int64_t expected = 0;
   {
-    const DeviceMemory memory(kGpu);
+    const DeviceMemory memory(kFirstGpu);
     const auto ring = std::make_shared<BlockRing>(memory, blocks, 2, owner);
     const Disorder disorder(left_out);
     for (int pass = 0; pass < 3; ++pass) {
@@ -71,7 +71,7 @@ bool ring_is_right(Wait left_out) {
               static_cast<std::int32_t>(static_cast<std::uint32_t>(expected) * 2 + static_cast<std::uint32_t>(i + 1));
       }
     }
-    c10::impl::VirtualGuardImpl(at::kCUDA).getStream(kGpu).synchronize();
+    c10::impl::VirtualGuardImpl(at::kCUDA).getStream(kFirstGpu).synchronize();
   }
   return sum.eq(expected).all().item<bool>();
 }
@@ -84,9 +84,9 @@ bool copy_is_right(Wait left_out) {
     for (std::size_t i = 0; i < kBytes; ++i) bytes[i] = static_cast<std::byte>(i >> 20);
     return bytes;
   }();
-  const at::Tensor to = at::empty({static_cast<std::int64_t>(kBytes)}, at::TensorOptions(at::kByte).device(kGpu));
+  const at::Tensor to = at::empty({static_cast<std::int64_t>(kBytes)}, at::TensorOptions(at::kByte).device(kFirstGpu));
   {
-    DeviceCopy copies(kGpu);
+    DeviceCopy copies(kFirstGpu);
     const Disorder disorder(left_out);
     stand_in_set("delay_us", 20'000);
     copies.copy(source, to);
@@ -98,12 +98,12 @@ bool copy_is_right(Wait left_out) {
 // What is copied is computed with as soon as the copy's object is gone.
 bool end_is_right(Wait left_out) {
   const std::vector<std::byte> source(4096, std::byte{7});
-  const at::Tensor to = at::zeros({4096}, at::TensorOptions(at::kByte).device(kGpu));
+  const at::Tensor to = at::zeros({4096}, at::TensorOptions(at::kByte).device(kFirstGpu));
   to.cpu();
   const Disorder disorder(left_out);
   stand_in_set("delay_us", 4000);
   {
-    DeviceCopy copies(kGpu);
+    DeviceCopy copies(kFirstGpu);
     copies.copy(source, to);
   }
   return to.eq(7).all().item<bool>();
@@ -113,12 +113,12 @@ bool end_is_right(Wait left_out) {
 bool beginning_is_right(Wait left_out) {
   const c10::InferenceMode no_gradients;
   const std::vector<std::byte> source(4096, std::byte{7});
-  const at::Tensor memory = at::ones({4096}, at::TensorOptions(at::kByte).device(kGpu));
+  const at::Tensor memory = at::ones({4096}, at::TensorOptions(at::kByte).device(kFirstGpu));
   const Disorder disorder(left_out);
   const at::Tensor before = memory.add(1).add(1);
   const at::Tensor read = memory.clone();
   {
-    DeviceCopy copies(kGpu);
+    DeviceCopy copies(kFirstGpu);
     copies.copy(source, memory);
   }
   return read.eq(1).all().item<bool>() && before.eq(3).all().item<bool>();
@@ -152,15 +152,15 @@ TEST_CASE("each wait that is left out is seen") {
 TEST_CASE("memory that another stream uses is kept for it by record_stream alone") {
   const c10::InferenceMode no_gradients;
   const c10::impl::VirtualGuardImpl guard(at::kCUDA);
-  const auto options = at::TensorOptions(at::kFloat).device(kGpu);
+  const auto options = at::TensorOptions(at::kFloat).device(kFirstGpu);
   for (const bool recorded : {true, false}) {
     int bad = 0;
     for (int round = 0; round < 10; ++round) {
-      const c10::Stream other = guard.getStreamFromGlobalPool(kGpu);
+      const c10::Stream other = guard.getStreamFromGlobalPool(kFirstGpu);
       at::Tensor result;
       {
         const at::Tensor input = at::ones({1000}, options);
-        guard.getStream(kGpu).synchronize();
+        guard.getStream(kFirstGpu).synchronize();
         stand_in_set("delay_us", 2000);
         const c10::StreamGuard on(other);
         for (int i = 0; i < 3; ++i) result = input.add(i);
