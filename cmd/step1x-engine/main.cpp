@@ -49,7 +49,8 @@ class Reporter : public engine::Progress {
                 {"location", report.location},
                 {"device", report.device},
                 {"uuid", report.uuid},
-                {"plan", report.plan}});
+                {"plan", report.plan},
+                {"copies", report.copies}});
   }
   engine::ArenaGrant arena(const std::string& key, std::int64_t bytes) override {
     line_.send({{"event", "arena"}, {"id", job_}, {"key", key}, {"bytes", bytes}});

@@ -66,14 +66,20 @@ Result ModelRunner::compute(const Job& job, Progress& progress) const {
   options.seeds.latents = static_cast<std::uint64_t>(job.seed);
   options.damping = damping_of(job.guidance_damping);
   if (job.vae_tiling) options.tiling = VaeTiling{};
-  options.before_layer = [&](const at::Tensor&) { progress.check(); };
+  options.before_layer = [&](const at::Tensor&) {
+    progress.check();
+    model_->check_limit();
+  };
   options.observe = [&](std::string_view name, const at::Tensor&) {
     if (name == "times" || name == "transformer") model_->memory().wait();
     if (name == "times") placing = Clock::now();
     if (name == "transformer") denoising = Clock::now();
   };
   Clock::time_point last_step = start;
-  options.denoise.after_block = [&] { progress.check(); };
+  options.denoise.after_block = [&] {
+    progress.check();
+    model_->check_limit();
+  };
   options.denoise.after_step = [&](int step, const at::Tensor&, const at::Tensor&) {
     // On a GPU a step has only been asked for when its last operator returns.
     if (step + 1 == job.steps) model_->memory().wait();

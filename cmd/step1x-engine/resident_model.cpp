@@ -113,19 +113,32 @@ std::string ResidentModel::key() const {
 
 MemoryReport ResidentModel::report() const {
   const DeviceMemory::Counters counters = memory_.counters();
-  MemoryReport report{counters.allocated_bytes,
-                      counters.reserved_bytes,
-                      pipeline_ || arena_ ? "CPU" : "Unloaded",
-                      memory_.simulated() ? device_ : memory_.device().str(),
-                      uuid_,
-                      {}};
+  MemoryReport report;
+  report.allocated_bytes = counters.allocated_bytes;
+  report.reserved_bytes = counters.reserved_bytes;
+  report.location = pipeline_ || arena_ ? "CPU" : "Unloaded";
+  report.device = memory_.simulated() ? device_ : memory_.device().str();
+  report.uuid = uuid_;
   if (!pipeline_ || !memory_.separate()) return report;
   report.location = "GPU";
   report.plan = {{"kind", name(plan_->kind)},
                  {"needed_bytes", plan_->needed},
                  {"limit_bytes", plan_->limit},
                  {"reason", plan_->reason}};
+  if (const auto copies = memory_.copies()->reading())
+    report.copies = {{"way", name(copies->way)}, {"bytes_per_second", copies->bytes_per_second}};
   return report;
+}
+
+void ResidentModel::check_limit() const {
+  if (!plan_ || !planned_for_.max_vram || !memory_.device().is_cuda()) return;
+  const auto reserved = [&] { return static_cast<std::uint64_t>(memory_.counters().reserved_bytes); };
+  if (reserved() <= plan_->limit) return;
+  memory_.trim();
+  if (reserved() <= plan_->limit) return;
+  throw Error::format(ErrorCode::out_of_memory,
+                      "{} of the GPU's memory are taken by plan '{}' and {} are allowed (--max-vram)",
+                      format_size(reserved()), name(plan_->kind), format_size(plan_->limit));
 }
 
 Plan ResidentModel::choose(const Wishes& wishes, std::optional<PlanKind> instead) const {
@@ -164,7 +177,10 @@ void ResidentModel::wait_for_memory(const Job& job, const Wishes& wishes, Progre
 }
 
 void ResidentModel::load(const Job& job, Progress& progress, std::optional<PlanKind> instead) {
-  *check_ = [&progress](const Placement::Block&) { progress.check(); };
+  *check_ = [this, &progress](const Placement::Block&) {
+    progress.check();
+    check_limit();
+  };
   if (!memory_.separate()) {
     if (!pipeline_) place(progress);
     return;
@@ -271,7 +287,7 @@ Placement::Cache ResidentModel::cache() const {
 void ResidentModel::fill_arena(UniqueFd fd, std::vector<at::Tensor>& device, Loading& loading, Progress& progress) {
   std::atomic<std::uint64_t> huge = 0;
   const Placement::Cache cached = cache();
-  DeviceCopy copies(memory_.device());
+  DeviceCopy copies(memory_);
   {
     ArenaMapping mapping(fd.get(), bytes_, ArenaMapping::Access::fill);
     for (std::size_t i = 0; i < parts_.size(); ++i) {
@@ -303,14 +319,14 @@ void ResidentModel::pin_arena() {
 void ResidentModel::copy_arena(std::vector<at::Tensor>& device, Loading& loading) const {
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     if (!device[i].defined()) continue;
-    copy_whole(host_part(parts_[i], arena_), device[i],
+    copy_whole(host_part(parts_[i], arena_), memory_, device[i],
                [&](const Placement::Block& block) { loading.add(static_cast<std::int64_t>(block.bytes)); });
   }
 }
 
 // Without an arena. A device that the CPU cannot write to gets block after block through memory that holds one.
 void ResidentModel::fill_device(std::vector<at::Tensor>& device, Loading& loading) const {
-  DeviceCopy copies(memory_.device());
+  DeviceCopy copies(memory_);
   Placement::Hooks hooks;
   hooks.loaded = [&](std::int64_t bytes) { loading.add(bytes); };
   for (std::size_t i = 0; i < parts_.size(); ++i) {

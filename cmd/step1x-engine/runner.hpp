@@ -56,6 +56,7 @@ struct MemoryReport {
   std::string device;                 // what the job's `auto` or `cuda` came to be; empty: not known yet
   std::string uuid;                   // of the GPU; empty: none
   ipc::Json plan;                     // null, or as protocol.md section 6 has it
+  ipc::Json copies;                   // the same
 };
 
 // How a runner reports and learns that nobody wants its work any more.

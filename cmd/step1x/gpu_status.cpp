@@ -81,6 +81,13 @@ std::string plans(const ipc::Json& status) {
     text += fmt::format("plan     {} on {}: {}\n", plan.at("kind").get<std::string>(),
                         device.at("device").get<std::string>(), plan.at("reason").get<std::string>());
   }
+  for (const ipc::Json& device : status.at("devices")) {
+    const ipc::Json& copies = device.value("copies", ipc::Json());
+    if (!copies.is_object()) continue;
+    text += fmt::format("copies   {} to {}: {}/s\n", copies.at("way").get<std::string>(),
+                        device.at("device").get<std::string>(),
+                        format_size(static_cast<std::uint64_t>(copies.at("bytes_per_second").get<double>())));
+  }
   return text;
 }
 

@@ -77,11 +77,11 @@ void BlockRing::release(std::size_t block) noexcept try {
 }
 
 void BlockRing::fill_slots(const std::stop_token& stop) try {
-  // This one thread only: the others compute.
+  // This one thread only, where the others compute.
   const c10::ParallelGuard alone(true);
   // The slots may have been made by one who computes without gradients; then nobody else may write to them.
   const c10::InferenceMode no_gradients;
-  DeviceCopy copies(device_.device());
+  DeviceCopy copies(device_);
   std::unique_lock lock(mutex_);
   while (changed_.wait(lock, stop, [&] { return !work_.empty(); }) && !stop.stop_requested()) {
     Slot& slot = slots_[work_.front()];

@@ -1,7 +1,8 @@
 // Copies from host memory to a device, in the order they were asked for. On a GPU they run on a stream of their own,
 // straight from memory that is pinned (host_registration.hpp), and from other memory through a ring of pinned buffers,
-// for a copy from pageable memory neither reaches the bus's speed nor runs beside the computation. Elsewhere a copy is
-// done when copy() returns.
+// for a copy from pageable memory neither reaches the bus's speed nor runs beside the computation. Several threads fill
+// these: one alone has a fraction of the bus's speed. Which way copies go, and how fast, is in the memory's CopyMeter.
+// Elsewhere a copy is done when copy() returns.
 //
 // One thread at a time. Throws what libtorch throws.
 #pragma once
@@ -12,13 +13,15 @@
 #include <memory>
 #include <span>
 
+#include "memory/device_memory.hpp"
+
 namespace step1x {
 
 class DeviceCopy {
  public:
   // What the caller's current stream has been given until now is done before the first copy: memory that is copied to
   // may have been another tensor's a moment ago. REQUIRES: that memory is allocated already.
-  explicit DeviceCopy(at::Device device);
+  explicit DeviceCopy(const DeviceMemory& memory);
   DeviceCopy(const DeviceCopy&) = delete;
   DeviceCopy& operator=(const DeviceCopy&) = delete;
   // Waits for all copies.

@@ -17,11 +17,13 @@
 #include <optional>
 #include <string>
 
+#include "memory/copy_meter.hpp"
+
 namespace step1x {
 
 class DeviceMemory {
  public:
-  explicit DeviceMemory(at::Device device) : device_(device) {}
+  explicit DeviceMemory(at::Device device) : device_(device), copies_(std::make_shared<CopyMeter>()) {}
   struct Simulation {
     std::uint64_t bytes = 0;
     std::uint64_t taken = 0;
@@ -54,6 +56,8 @@ class DeviceMemory {
   void wait() const;
   // Gives memory that libtorch keeps for later back to the device.
   void trim() const;
+  // What goes to it from host memory. Never null.
+  const std::shared_ptr<CopyMeter>& copies() const { return copies_; }
 
  private:
   struct Simulated {
@@ -63,6 +67,7 @@ class DeviceMemory {
     std::uint64_t free() const;
   };
   at::Device device_;
+  std::shared_ptr<CopyMeter> copies_;
   std::shared_ptr<Simulated> simulated_;
 };
 

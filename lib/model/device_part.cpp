@@ -56,12 +56,13 @@ PartSize part_size(const Placement& placement) {
   return size;
 }
 
-void copy_whole(const HostPart& part, const at::Tensor& memory, const Placement::BlockHook& copied) {
+void copy_whole(const HostPart& part, const DeviceMemory& memory, const at::Tensor& bytes,
+                const Placement::BlockHook& copied) {
   const std::vector<Placement::Block>& blocks = part.placement->blocks();
   {
-    DeviceCopy copies(memory.device());
+    DeviceCopy copies(memory);
     for (const Placement::Block& block : blocks) {
-      copies.copy(bytes_of(part, block), narrow(memory, block.offset, block.bytes));
+      copies.copy(bytes_of(part, block), narrow(bytes, block.offset, block.bytes));
       if (copied && &block != &blocks.back()) copied(block);
     }
   }
@@ -71,7 +72,7 @@ void copy_whole(const HostPart& part, const at::Tensor& memory, const Placement:
 
 Weights place_whole(const HostPart& part, const DeviceMemory& memory, const Placement::BlockHook& copied) {
   const at::Tensor bytes = memory.allocate(part.placement->bytes());
-  copy_whole(part, bytes, copied);
+  copy_whole(part, memory, bytes, copied);
   return part.placement->weights(bytes, part.origin);
 }
 
@@ -88,7 +89,7 @@ Weights place_streamed(const HostPart& part, const std::vector<RunPlan>& plans, 
 
   std::vector<Placement::Place> places(blocks.size());
   const at::Tensor fixed = memory.allocate(std::max<std::uint64_t>(staying, 1));
-  DeviceCopy copies(memory.device());
+  DeviceCopy copies(memory);
   std::uint64_t offset = 0;
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     if (moves[i]) continue;

@@ -32,8 +32,9 @@ struct HostPart {
   std::string origin;                 // for messages
 };
 
-// Everything at once, to memory that is there (as long as the placement, on whatever device), or to memory of its own.
-void copy_whole(const HostPart& part, const at::Tensor& memory, const Placement::BlockHook& copied = {});
+// Everything at once, to `bytes` of the memory that are there (as long as the placement), or to some of its own.
+void copy_whole(const HostPart& part, const DeviceMemory& memory, const at::Tensor& bytes,
+                const Placement::BlockHook& copied = {});
 Weights place_whole(const HostPart& part, const DeviceMemory& memory, const Placement::BlockHook& copied = {});
 
 // `plans` has one for each of block_runs(). `point` goes to the rings.

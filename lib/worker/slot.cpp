@@ -173,6 +173,7 @@ void Slot::on_memory(const ipc::Json& body) {
   allocated_bytes_ = fields.integer("allocated_bytes", 0, kMostBytes);
   reserved_bytes_ = fields.integer("reserved_bytes", 0, kMostBytes);
   plan_ = body.value("plan", ipc::Json());
+  copies_ = body.value("copies", ipc::Json());
   engine_device_ = fields.text("device", "");
   gpu_uuid_ = fields.text("uuid", "");
   const Location location = location_from(fields.text("location"));
@@ -202,6 +203,7 @@ void Slot::on_exit(const std::string& how) {
   allocated_bytes_ = 0;
   reserved_bytes_ = 0;
   plan_ = nullptr;
+  copies_ = nullptr;
   patience_.cancel();
   locate(Location::unloaded, state_ == State::ending);
   state_ = State::idle;

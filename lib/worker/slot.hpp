@@ -68,6 +68,7 @@ class Slot {
   std::int64_t reserved_bytes() const { return reserved_bytes_; }
   // As the engine has it; null: none, or no model on the device.
   const ipc::Json& plan() const { return plan_; }
+  const ipc::Json& copies() const { return copies_; }
 
  private:
   void start_engine();
@@ -99,6 +100,7 @@ class Slot {
   std::int64_t allocated_bytes_ = 0;
   std::int64_t reserved_bytes_ = 0;
   ipc::Json plan_;
+  ipc::Json copies_;
 };
 
 std::string_view name(Slot::State state);

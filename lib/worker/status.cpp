@@ -44,6 +44,7 @@ ipc::Json device_json(const Slot& slot, const GpuMonitor& monitor) {
           {"allocated_bytes", slot.allocated_bytes()},
           {"reserved_bytes", slot.reserved_bytes()},
           {"plan", slot.plan()},
+          {"copies", slot.copies()},
           {"model", slot.model().empty() ? ipc::Json() : ipc::Json(slot.model())},
           {"job", slot.job() ? ipc::Json(slot.job()->number) : ipc::Json()}};
 }

@@ -5,10 +5,13 @@
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "memory/block_ring.hpp"
@@ -86,7 +89,7 @@ bool copy_is_right(Wait left_out) {
   }();
   const at::Tensor to = at::empty({static_cast<std::int64_t>(kBytes)}, at::TensorOptions(at::kByte).device(kFirstGpu));
   {
-    DeviceCopy copies(kFirstGpu);
+    DeviceCopy copies{DeviceMemory(kFirstGpu)};
     const Disorder disorder(left_out);
     stand_in_set("delay_us", 20'000);
     copies.copy(source, to);
@@ -103,7 +106,7 @@ bool end_is_right(Wait left_out) {
   const Disorder disorder(left_out);
   stand_in_set("delay_us", 4000);
   {
-    DeviceCopy copies(kFirstGpu);
+    DeviceCopy copies{DeviceMemory(kFirstGpu)};
     copies.copy(source, to);
   }
   return to.eq(7).all().item<bool>();
@@ -118,7 +121,7 @@ bool beginning_is_right(Wait left_out) {
   const at::Tensor before = memory.add(1).add(1);
   const at::Tensor read = memory.clone();
   {
-    DeviceCopy copies(kFirstGpu);
+    DeviceCopy copies{DeviceMemory(kFirstGpu)};
     copies.copy(source, memory);
   }
   return read.eq(1).all().item<bool>() && before.eq(3).all().item<bool>();
@@ -147,6 +150,18 @@ TEST_CASE("each wait that is left out is seen") {
   CHECK(wrong(copy_is_right, kHostForEvent, 5) > 0);
   CHECK(wrong(end_is_right, kHostForStream) > 0);
   CHECK(wrong(beginning_is_right, kOfOtherStreams) > 0);
+}
+
+TEST_CASE("memory that is not pinned is copied by several threads") {
+  const auto tasks = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/task"), std::filesystem::directory_iterator());
+  };
+  const std::vector<std::byte> source(std::size_t{1} << 20);
+  const at::Tensor to = at::empty({1 << 20}, at::TensorOptions(at::kByte).device(kFirstGpu));
+  DeviceCopy copies{DeviceMemory(kFirstGpu)};
+  const auto before = tasks();
+  copies.copy(source, to);
+  CHECK(tasks() == before + std::clamp<std::ptrdiff_t>(std::thread::hardware_concurrency(), 1, 8));
 }
 
 TEST_CASE("memory that another stream uses is kept for it by record_stream alone") {
