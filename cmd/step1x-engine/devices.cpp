@@ -14,7 +14,9 @@
 
 #include "base/error.hpp"
 #include "base/size.hpp"
+#include "memory/driver_library.hpp"
 #include "memory/gpus.hpp"
+#include "model/cuda_choices.hpp"
 
 namespace step1x::engine {
 namespace {
@@ -25,7 +27,8 @@ std::string environment(const char* name) {
 }
 
 bool has_driver() {
-  return ::access("/dev/nvidiactl", F_OK) == 0;
+  // The second is WSL's.
+  return ::access("/dev/nvidiactl", F_OK) == 0 || ::access("/dev/dxg", F_OK) == 0;
 }
 
 // What is asked of the CUDA runtime directly (docs.nvidia.com/cuda/cuda-runtime-api); it is loaded with libtorch.
@@ -74,6 +77,7 @@ void check_card(const std::string& name, int device) {
 // libtorch asks for its hooks once, and keeps those of the CPU's library, which know no device, for good.
 const std::string& load_cuda_library() {
   static const std::string problem = [] {
+    open_driver_library("libcuda.so.1");
     return ::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr ? std::string(::dlerror()) : std::string();
   }();
   return problem;
@@ -92,6 +96,7 @@ int count_cuda_devices() {
     const int found = static_cast<int>(at::detail::getCUDAHooks().deviceCount());
     // Its statistics are asked for before the first tensor.
     if (found > 0) at::globalContext().lazyInitDevice(at::kCUDA);
+    choose_cuda_operators();
     return found;
   }();
   return count;

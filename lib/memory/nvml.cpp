@@ -4,6 +4,8 @@
 
 #include <array>
 
+#include "memory/driver_library.hpp"
+
 namespace step1x {
 namespace {
 
@@ -42,7 +44,7 @@ struct Nvml::Library {
     return function != nullptr;
   }
   bool load(const char* library) {
-    handle = ::dlopen(library, RTLD_NOW | RTLD_LOCAL);
+    handle = open_driver_library(library);
     return handle != nullptr && find(init, "nvmlInit_v2") && find(shutdown, "nvmlShutdown") &&
            find(count, "nvmlDeviceGetCount_v2") && find(by_index, "nvmlDeviceGetHandleByIndex_v2") &&
            find(by_uuid, "nvmlDeviceGetHandleByUUID") && find(uuid, "nvmlDeviceGetUUID") &&

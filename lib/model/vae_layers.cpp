@@ -75,7 +75,8 @@ at::Tensor MiddleAttention::operator()(const at::Tensor& x, at::ScalarType compu
   const at::Tensor k = k_(rows, compute);
   const at::Tensor v = v_(rows, compute);
   const std::int64_t n = q.size(2);
-  const std::int64_t group = std::max(std::int64_t{1}, max_scores / n);
+  // A GPU's kernels hold none.
+  const std::int64_t group = q.is_cpu() ? std::max(std::int64_t{1}, max_scores / n) : n;
   std::vector<at::Tensor> attended;
   for (const at::Tensor& queries : q.split(group, 2)) attended.push_back(attention(queries, k, v));
   const at::Tensor change = out_(at::cat(attended, 2), compute);  // (batch, 1, h * w, channels)

@@ -48,7 +48,8 @@ class ResnetBlock {
   std::optional<Convolution> shortcut_;
 };
 
-// Every element attends to every other, with one head. Never holds more than `max_scores` scores a picture.
+// Every element attends to every other, with one head. On the CPU it never holds more than
+// `max_scores` scores a picture.
 class MiddleAttention {
  public:
   MiddleAttention(const Weights& weights, const std::string& name, std::int64_t channels, std::int64_t groups);

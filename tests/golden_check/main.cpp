@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "model/cuda_choices.hpp"
 #include "model/golden_tensors.hpp"
 #include "runner.hpp"
 
@@ -28,6 +29,7 @@ int main(int argc, char** argv) {
       fmt::print(stderr, "golden-check: --device {}: {}\n", device, ::dlerror());
       return 2;
     }
+    step1x::choose_cuda_operators();
     step1x::test::set_golden_device(at::Device(device));
   }
   const at::NoGradGuard no_grad;

@@ -1,8 +1,13 @@
+#include <dlfcn.h>
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cstdlib>
+#include <filesystem>
+#include <string>
 
 #include "base/error.hpp"
+#include "memory/driver_library.hpp"
 #include "memory/nvml.hpp"
 #include "support/temp_dir.hpp"
 
@@ -12,6 +17,18 @@ TEST_CASE("without the library, or without a driver, there is none") {
   CHECK(!Nvml::open("no-such-library.so"));
   ::unsetenv("FAKE_NVML");
   CHECK(!Nvml::open(STEP1X_FAKE_NVML));
+}
+
+TEST_CASE("a driver's library is found where a system or a container has put it") {
+  const test::TempDir dir;
+  const std::string folder = dir.path().string();
+  const std::array<const char*, 2> folders{"/nowhere", folder.c_str()};
+  CHECK(open_driver_library("libdriver.so.1", folders) == nullptr);
+  std::filesystem::copy_file(STEP1X_FAKE_NVML, dir.path() / "libdriver.so.1");
+  void* found = open_driver_library("libdriver.so.1", folders);
+  REQUIRE(found != nullptr);
+  CHECK(::dlsym(found, "nvmlInit_v2") != nullptr);
+  ::dlclose(found);
 }
 
 TEST_CASE("GPUs and their memory, anew each time, and what a process has there") {
