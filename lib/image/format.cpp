@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/error.hpp"
 #include "image/one_line.hpp"
 
 namespace step1x::image {
