@@ -31,7 +31,7 @@ STAGES = [Stage("machine", gpu_first.machine, 5, 90),
           Stage("golden", gpu_first.golden, 10, 120),
           Stage("quarter", gpu_model.quarter, 40, 150),
           Stage("pictures", gpu_model.pictures, 40, 150),
-          Stage("operators", gpu_model.operators, 20, 60),
+          Stage("operators", gpu_model.operators, 20, 90),
           Stage("sanitizer", gpu_first.sanitizer, 20, 90),
           Stage("cards", gpu_model.cards, 30, 90)]
 
@@ -54,16 +54,16 @@ def end_processes(folder):
         harness.kill(*[pid for pid in harness.processes("step1x-engine") if harness.parent(pid) in workers], *workers)
 
 
-def run_stage(stage, options, limit):
-    """What its file will hold."""
+def run_stage(stage, options, limit, results):
+    """Whatever ends it, its file is written, and what that holds is the last of `results`."""
     folder = options.scratch / stage.name
     folder.mkdir(mode=0o700)
     rows, log = folder / "rows", folder / "log"
     result = {"stage": stage.name, "status": "failed", "limit": round(limit, 1)}
     start = time.monotonic()
     with open(log, "wb") as file:
-        child = subprocess.Popen([sys.executable, str(HERE), *sys.argv[1:], "--run", stage.name, "--scratch", str(options.scratch), "--model", str(options.model)],
-                                 stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+        command = [sys.executable, str(HERE), *sys.argv[1:], "--run", stage.name, "--scratch", str(options.scratch), "--model", str(options.model)]
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             code = child.wait(limit)
             result["status"] = {0: "done", 77: "skipped"}.get(code, "failed")
@@ -88,7 +88,7 @@ def run_stage(stage, options, limit):
             for name, path in (("output", log), ("worker_log", folder / "run/worker.log")):
                 result[name] = path.read_text(errors="replace").splitlines()[-200:] if path.exists() else []
             write(options.out / f"{options.number:02}-{stage.name}.json", result)
-    return result
+            results.append(result)
 
 
 def child(options):
@@ -129,12 +129,13 @@ def run_all(options):
                 continue
             left = options.budget - (time.monotonic() - start)
             if left < stage.least:
-                result = {"stage": stage.name, "status": "left out", "reason": f"it needs {stage.least} s and {max(left, 0):.0f} of {options.budget:.0f} are left", "rows": []}
+                why = f"it needs {stage.least} s and {max(left, 0):.0f} of {options.budget:.0f} are left"
+                result = {"stage": stage.name, "status": "left out", "reason": why, "rows": []}
                 write(options.out / f"{options.number:02}-{stage.name}.json", result)
+                results.append(result)
             else:
-                result = run_stage(stage, options, min(left, stage.limit))
-            results.append(result)
-            print(f"{stage.name}: {result['status']}", result.get("reason") or "", flush=True)
+                run_stage(stage, options, min(left, stage.limit), results)
+            print(f"{stage.name}: {results[-1]['status']}", results[-1].get("reason") or "", flush=True)
     finally:
         text = table(results)
         print(text)

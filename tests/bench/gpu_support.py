@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -49,7 +50,9 @@ class Rows:
 
 
 def number(value):
-    if isinstance(value, int) or value == int(value) and abs(value) >= 1:
+    if isinstance(value, int) or not math.isfinite(value):
+        return str(value)
+    if value == int(value) and abs(value) >= 1:
         return str(int(value))
     return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3g}"
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -68,9 +69,12 @@ class Case(unittest.TestCase):
         environment = {"STEP1X_TORCH_DIR": self.torch, "OUT": self.out} | environment
         done = self.run_script((pack or self.pack) / "scripts/bench-gpu", "--stand-in", harness.BUILD / "cuda", "--folder", self.scratch, "--runs", 1,
                                *arguments, check=check, **environment)
-        self.assertEqual(list(self.scratch.iterdir()), [], "something was left behind")
-        self.assertEqual([pid for pid in harness.processes("step1xd") if str(self.scratch).encode() in harness.command_line(pid)], [])
+        self.left_behind()
         return done.stdout, {path.name: json.loads(path.read_text()) for path in sorted(self.out.glob("*.json"))}
+
+    def left_behind(self):
+        self.assertEqual(list(self.scratch.iterdir()), [])
+        self.assertEqual([pid for pid in harness.processes("step1xd") if str(self.scratch).encode() in harness.command_line(pid)], [])
 
     def broken(self, *changes):
         """A pack in which parts of a file are others."""
@@ -182,6 +186,19 @@ class Run(Case):
             self.assertEqual(result["status"], "left out")
             self.assertRegex(result["reason"], r"it needs \d+ s and 1 of 1 are left")
         self.assertIn("cards: left out (it needs", printed)
+
+    def test_told_to_end_it_leaves_what_it_knows_and_nothing_else(self):
+        pack = self.broken(("gpu_first.py", "    pictures = {}\n", '    worker.load("cpu")\n    rows.add("before", 1)\n    import time; time.sleep(600)\n'))
+        process = subprocess.Popen(["/usr/bin/env", "-i", f"STEP1X_TORCH_DIR={self.torch}", f"OUT={self.out}", pack / "scripts/bench-gpu", "--stand-in",
+                                    harness.BUILD / "cuda", "--folder", self.scratch, "--stage", "tiny"], stdout=subprocess.PIPE, text=True)
+        harness.eventually(lambda: any(path.stat().st_size for path in self.scratch.glob("*/tiny/rows")), what="the stage's first row")
+        process.terminate()
+        printed, _ = process.communicate(timeout=harness.HANG)
+        self.assertEqual(process.returncode, 128 + signal.SIGTERM)
+        result = json.loads((self.out / "02-tiny.json").read_text())
+        self.assertEqual((result["status"], result["reason"]), ("failed", "bench-gpu was told to end"))
+        self.assertRegex(printed, r"tiny: failed in .*\n  before +1\n")
+        self.left_behind()
 
     def test_a_stage_that_hangs_or_fails_does_not_stop_the_next(self):
         hanging = ("gpu_first.py", "    pictures = {}\n", '    worker.load("cpu")\n    rows.add("before", 1)\n    import time; time.sleep(600)\n')
