@@ -138,8 +138,8 @@ def run_all(options):
             print(f"{stage.name}: {results[-1]['status']}", results[-1].get("reason") or "", flush=True)
     finally:
         text = table(results)
-        print(text)
         (options.out / "table.txt").write_text(text)
+        print(text)
     return results
 
 
