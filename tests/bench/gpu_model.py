@@ -35,8 +35,7 @@ def quarter(options, rows):
     rows.add("counted by", "the driver" if gpu else "the engine: the driver does not tell")
     rows.add("memory on the device, loaded", used(worker, gpu), "MiB")
     worker.kill_engine()
-    time.sleep(1)
-    base = gpu.used() if gpu else 0
+    base = used(worker, gpu) if gpu else 0
     pinned = earlier(options, "machine", "copy to the device, pinned")
 
     worker.ask(op="release")
@@ -65,13 +64,11 @@ def quarter(options, rows):
              formula=f"{min(live):.3f} s * {WHOLE} bytes / {size} bytes + {min(cold) - min(live):.3f} s")
     worker.edit(options.device, 1, 32, timers={"idle_timeout": 0, "offload_delay": 0})
     residency.harness.eventually(lambda: not worker.engines(), 60, "the engine's end")
-    time.sleep(1)
     rows.add("memory on the device after idle_timeout", used(worker, gpu, base), "MiB", goal="0")
 
 
 def idle(options, rows, worker, gpu, base):
     worker.ask(op="offload")
-    time.sleep(1)
     rows.add("memory on the device, idle, engine there", used(worker, gpu, base), "MiB", goal="<= 600")
     for device in worker.devices():
         driver = device.get("driver") or {}
@@ -98,13 +95,13 @@ def picture(options, rows, worker, name, gpu, base, **more):
     each = timings["denoise"] / steps
     rows.add(f"{name}: a step", each, "s", timings=timings)
     rows.add(f"{name}: encode, place, decode", f"{timings['encode']:.2f} {timings['place']:.2f} {timings['decode']:.2f}", "s")
-    rows.add(f"{name}: most memory", (peak.most - base) / (1 << 20), "MiB")
+    rows.add(f"{name}: most memory", peak.most / (1 << 20) - base, "MiB")
     times, layers = blocks(options)
     whole = 28 * each * times + timings["encode"] * layers + timings["place"] * times + timings["decode"]
-    rows.add(f"{name}: 28 steps of the whole model", whole, "s",
+    # An upper bound: what a step and an encoding have besides their blocks is counted as often as these.
+    rows.add(f"{name}: 28 steps of the whole model", whole, "s", goal="at most",
              formula=f"28 * {each:.3f} s * {times:.2f} (blocks) + {timings['encode']:.3f} s * {layers:.2f} (layers of the text encoder) + "
-                     f"{timings['place']:.3f} s * {times:.2f} + {timings['decode']:.3f} s; what a step and an encoding have besides "
-                     "their blocks is counted as often: an upper bound")
+                     f"{timings['place']:.3f} s * {times:.2f} + {timings['decode']:.3f} s")
     return each
 
 
@@ -115,8 +112,7 @@ def started(options, rows):
     base = 0
     if gpu:
         worker.kill_engine()
-        time.sleep(1)
-        base = gpu.used()
+        base = used(worker, gpu)
     return worker, gpu, base
 
 

@@ -22,7 +22,7 @@ while [ "${1#--}" != "$1" ]; do
   shift 2
 done
 "$@" 3>&3
-echo "========= ERROR SUMMARY: ${FAKE_ERRORS:-0} errors" >"$log"
+echo "========= ERROR SUMMARY: 0 errors" >"$log"
 """
 
 
@@ -201,20 +201,18 @@ class Run(Case):
         self.left_behind()
 
     def test_a_stage_that_hangs_or_fails_does_not_stop_the_next(self):
-        hanging = ("gpu_first.py", "    pictures = {}\n", '    worker.load("cpu")\n    rows.add("before", 1)\n    import time; time.sleep(600)\n')
+        # The row comes first: on a busy machine the model may not be there in time, and the limit is short so as not to wait.
+        hanging = ("gpu_first.py", "    pictures = {}\n", '    rows.add("before", 1)\n    worker.load("cpu")\n    import time; time.sleep(600)\n')
         limit = ("gpu.py", '"tiny", gpu_first.tiny, 10, 90', '"tiny", gpu_first.tiny, 1, 5')
         dying = ("gpu_first.py", "    device = options.device\n", "    None['bytes']\n")
+        self.sanitizer.write_text(SANITIZER.replace("0 errors", "3 errors"))
+        self.addCleanup(self.sanitizer.write_text, SANITIZER)
         printed, files = self.bench("--stage", "tiny", "--stage", "golden", "--stage", "sanitizer", check=1, pack=self.broken(hanging, limit, dying))
         tiny, golden, sanitizer = files["02-tiny.json"], files["03-golden.json"], files["07-sanitizer.json"]
         self.assertEqual((tiny["status"], tiny["reason"], tiny["rows"]), ("too long", "ended at its limit of 5 s", [{"what": "before", "value": 1, "unit": ""}]))
         self.assertEqual((golden["status"], golden["reason"]), ("failed", "TypeError: 'NoneType' object is not subscriptable"))
-        self.assertEqual(sanitizer["status"], "done")
-
-    def test_what_the_sanitizer_finds_is_a_failure(self):
-        self.sanitizer.write_text(SANITIZER.replace("FAKE_ERRORS:-0", "FAKE_ERRORS:-3"))
-        self.addCleanup(self.sanitizer.write_text, SANITIZER)
-        printed, files = self.bench("--stage", "sanitizer", check=1)
-        self.assertIn("errors that it found: 3", files["07-sanitizer.json"]["reason"])
+        # What it finds is a failure too.
+        self.assertEqual((sanitizer["status"], sanitizer["reason"]), ("failed", "errors that it found: 3"))
 
     def test_a_machine_without_torch_or_with_another_is_told_so(self):
         printed, _ = self.bench(check=1, STEP1X_TORCH_DIR="")
