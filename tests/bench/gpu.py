@@ -1,196 +1,179 @@
 #!/usr/bin/env python3
-"""How the model moves to and from a GPU, and what an edit takes by each plan, beside what the machine can do at most. Run by scripts/bench-gpu.
+"""Runs the stages of scripts/bench-gpu, which says what they are: each in a process of its own, with a limit, and with its JSON when it ends.
 
-Usage: tests/bench/gpu.py BUILD_DIR [--device DEVICE] [--share X] [--folder DIR] [--json FILE] [--dry-run]
-
-Makes a checkpoint of random weights of the released dimensions (SHARE of its blocks; all of them are 42 GB) in DIR. Prints one table. --dry-run
-takes a tiny model and a device that is simulated: only whether everything runs. Exits with 0 whatever the figures are.
+Usage: tests/bench/gpu.py PROGRAMS --out DIR [--stage NAME]... [--budget SECONDS] [--device cuda:N] [--share X] [--folder DIR] [--stand-in DIR]
 """
 
 import argparse
+import collections
 import json
 import os
 import pathlib
-import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
-SOURCE = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(SOURCE / "tests/support"), str(SOURCE / "tests/bench")]
-import harness  # noqa: E402  (takes BUILD_DIR from the arguments)
-import nvml  # noqa: E402
-import residency  # noqa: E402
-from residency import GIB  # noqa: E402
+HERE = pathlib.Path(__file__).resolve()
+sys.path[:0] = [str(HERE.parents[1] / "support"), str(HERE.parent)]
+import harness  # noqa: E402  (takes PROGRAMS from the arguments)
+import gpu_first  # noqa: E402
+import gpu_model  # noqa: E402
+import gpu_support as support  # noqa: E402
 
-MIB = 1 << 20
-CARDS = (24, 16, 12, 8)  # GB that a plan may use
-
-
-class Table:
-    def __init__(self):
-        self.rows = []
-
-    def row(self, what, value, unit, reference=None, goal=""):
-        """reference: (what it is, its value)."""
-        self.rows.append({"what": what, "value": round(value, 3), "unit": unit, "reference": reference, "goal": goal})
-        beside = f"{reference[0]} {reference[1]:.2f}" if reference else ""
-        print(f"  {what:<58} {value:10.2f} {unit:<6} {beside:<34} {goal}", flush=True)
+# In order of worth. `least`: seconds without which it is not worth beginning; `limit`: after which it is ended.
+Stage = collections.namedtuple("Stage", "name run least limit")
+STAGES = [Stage("machine", gpu_first.machine, 5, 90),
+          Stage("tiny", gpu_first.tiny, 10, 90),
+          Stage("golden", gpu_first.golden, 10, 120),
+          Stage("quarter", gpu_model.quarter, 40, 150),
+          Stage("pictures", gpu_model.pictures, 40, 150),
+          Stage("operators", gpu_model.operators, 20, 90),
+          Stage("sanitizer", gpu_first.sanitizer, 20, 90),
+          Stage("cards", gpu_model.cards, 30, 90)]
 
 
-class Peak(residency.Beside):
-    """The most memory of the device that was in use: by the driver, or where there is none by the engine's own count."""
-
-    def __init__(self, worker, gpu):
-        self.worker, self.gpu, self.most = worker, gpu, 0
-
-    def run(self):
-        while not self.stop.wait(0.02):
-            now = self.gpu.used() if self.gpu else self.worker.status()["devices"][0]["allocated_bytes"]
-            self.most = max(self.most, now)
+def write(path, content):
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(new, path)
 
 
-def copy_ceiling(device, size):
-    done = subprocess.run([str(harness.BUILD / "tests/bench_device_copy"), device, str(size)], check=True, stdout=subprocess.PIPE)
-    return float(done.stdout.split()[0])
+def end_processes(folder):
+    """Of a stage that may have been ended at any moment: its worker, and with it the engines."""
+    for runtime in folder.glob("run"):
+        try:
+            subprocess.run([harness.STEP1X, "worker", "stop", "--force"], env={**os.environ, "STEP1X_RUNTIME_DIR": str(runtime)},
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=15)
+        except subprocess.TimeoutExpired:
+            pass
+        workers = [pid for pid in harness.processes("step1xd") if str(runtime).encode() in harness.command_line(pid)]
+        harness.kill(*[pid for pid in harness.processes("step1x-engine") if harness.parent(pid) in workers], *workers)
 
 
-def edit(worker, device, steps, size, **more):
-    """The timings of one edit, whose model comes and stays."""
-    torch = {"torch_dir": os.environ["STEP1X_TORCH_DIR"]} if os.environ.get("STEP1X_TORCH_DIR") else {}
-    with worker.connect() as connection:
-        connection.edit(model=worker.model, device=device, steps=steps, size=size, width=size, height=size,
-                        timers={"offload_delay": 3600_000}, **torch, **more)
-        event = connection.until("done", "error")
-        if event["event"] == "error":
-            return event["message"]
-        return event["timings"]
+def run_stage(stage, options, limit, results):
+    """Whatever ends it, its file is written, and what that holds is the last of `results`."""
+    folder = options.scratch / stage.name
+    folder.mkdir(mode=0o700)
+    rows, log = folder / "rows", folder / "log"
+    result = {"stage": stage.name, "status": "failed", "limit": round(limit, 1)}
+    start = time.monotonic()
+    with open(log, "wb") as file:
+        command = [sys.executable, str(HERE), *sys.argv[1:], "--run", stage.name, "--scratch", str(options.scratch), "--model", str(options.model)]
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            code = child.wait(limit)
+            result["status"] = {0: "done", 77: "skipped"}.get(code, "failed")
+            result["reason"] = f"it ended with {code}" if result["status"] == "failed" else ""
+        except subprocess.TimeoutExpired:
+            result |= {"status": "too long", "reason": f"ended at its limit of {limit:.0f} s"}
+        except SystemExit:
+            result["reason"] = "bench-gpu was told to end"
+            raise
+        finally:
+            try:
+                os.killpg(child.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            child.wait()
+            end_processes(folder)
+            result["seconds"] = round(time.monotonic() - start, 2)
+            result["rows"] = [json.loads(line) for line in rows.read_text().splitlines() if line.endswith("}")] if rows.exists() else []
+            why = folder / "why"
+            if result["status"] in ("failed", "skipped") and why.exists():
+                result["reason"] = why.read_text()
+            for name, path in (("output", log), ("worker_log", folder / "run/worker.log")):
+                result[name] = path.read_text(errors="replace").splitlines()[-200:] if path.exists() else []
+            write(options.out / f"{options.number:02}-{stage.name}.json", result)
+            results.append(result)
 
 
-def bench_moves(table, worker, options, files, size):
-    device = options.device
-    for cold in (True, False):
-        worker.ask(op="release")
-        worker.load("cpu", residency.SMALL)
-        if cold:
-            residency.drop_cache(files)
-        raw = residency.reference("read", "huge", *files)
-        if cold:
-            residency.drop_cache(files)
-        took = worker.load(device)
-        name = "cold" if cold else "warm"
-        table.row(f"disk to device, files {name}, engine started for it", took, "s", ("raw reads s", raw), "raw / 0.95 + 0.5 s")
-    ceiling = copy_ceiling("cpu" if options.dry_run else device, size)
-    offload, live, cold_engine = [], [], []
-    for _ in range(options.runs):
-        start = time.perf_counter()
-        worker.ask(op="offload")
-        offload.append((time.perf_counter() - start) * 1000)
-        live.append(worker.load(device))
-    for _ in range(options.runs):
-        worker.kill_engine()
-        cold_engine.append(worker.load(device))
-    best = min(live)
-    table.row("offload", max(offload), "ms", goal="<= 50")
-    table.row("memory to device, engine there", best, "s", ("pinned copies s", ceiling), "<= 0.85 at 42 GB")
-    table.row("  its rate", size / best / GIB, "GiB/s", ("pinned copies", size / ceiling / GIB), ">= 88 %")
-    table.row("memory to device, engine started for it", min(cold_engine), "s")
-    table.row("  of that, library, context and the rest", min(cold_engine) - best, "s", goal="<= 2")
-
-
-def bench_idle(table, worker, options, gpu, base):
-    worker.ask(op="offload")
-    time.sleep(1)
-    with_context = (gpu.used() - base) / MIB if gpu else worker.status()["devices"][0]["allocated_bytes"] / MIB
-    table.row("memory on the device, idle, engine there", with_context, "MiB", goal="<= 600")
-    # The next job's timers hold: its engine leaves at once.
-    with worker.connect() as connection:
-        torch = {"torch_dir": os.environ["STEP1X_TORCH_DIR"]} if os.environ.get("STEP1X_TORCH_DIR") else {}
-        connection.edit(model=worker.model, device=options.device, steps=1, size=64, timers={"idle_timeout": 0, "offload_delay": 0}, **torch)
-        connection.until("done", "error")
-    harness.eventually(lambda: worker.status()["devices"][0]["pid"] is None, what="the engine's end")
-    time.sleep(1)
-    after = (gpu.used() - base) / MIB if gpu else worker.status()["devices"][0]["allocated_bytes"] / MIB
-    table.row("memory on the device after idle_timeout", after, "MiB", goal="0")
-
-
-def bench_plans(table, worker, options, gpu, base):
-    steps, size = (2, 64) if options.dry_run else (8, 1024)
-    plans = [("resident", None), ("staged", None), ("stream", None)]
-    plans += [("stream", card * 1_000_000_000) for card in CARDS if not options.dry_run]
-    resident = None
-    for plan, limit in plans:
-        name = f"{size} px, {plan}" + (f" in {limit // 1_000_000_000} GB" if limit else "")
-        more = {"plan": plan} | ({"max_vram": limit} if limit else {})
-        worker.ask(op="offload")
-        timings = edit(worker, options.device, 1, size, **more)
-        if isinstance(timings, str):
-            print(f"  {name:<58} {timings}", flush=True)
-            table.rows.append({"what": name, "failed": timings})
-            continue
-        with Peak(worker, gpu) as peak:
-            timings = edit(worker, options.device, steps, size, **more)
-        each = timings["denoise"] / steps
-        resident = resident or each
-        table.row(f"{name}: a step", each, "s", ("of resident's", each / resident), "<= 1.03" if plan == "stream" else "")
-        table.row(f"{name}: encode and decode", timings["encode"] + timings["decode"], "s")
-        table.row(f"{name}: most memory", (peak.most - base) / MIB, "MiB")
-
-
-def machine(gpu_name):
-    processor = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
-    return f"{gpu_name}; {processor}, {os.cpu_count()} processors, {residency.meminfo('MemTotal') >> 30} GiB"
-
-
-def gpu_name():
+def child(options):
+    """One stage, in its own process. Exits with 77 where it cannot be done here."""
+    options.stage_folder = options.scratch / options.run
+    if options.stand_in:
+        harness.STEP1X = str(options.scratch / "programs/bin/step1x")
+    rows = support.Rows(options.stage_folder / "rows")
+    why = options.stage_folder / "why"
     try:
-        done = subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], stdout=subprocess.PIPE, text=True, check=True)
-        return done.stdout.strip().replace("\n", "; ")
-    except (OSError, subprocess.CalledProcessError):
-        return "a GPU that nvidia-smi does not name"
+        next(stage for stage in STAGES if stage.name == options.run).run(options, rows)
+    except support.Skip as reason:
+        why.write_text(str(reason))
+        sys.exit(77)
+    except (Exception, SystemExit) as problem:  # noqa: BLE001  (whatever it is, the next stage is begun)
+        traceback.print_exc()
+        rows.failed.append(f"{problem}" if isinstance(problem, (SystemExit, ValueError)) else f"{type(problem).__name__}: {problem}")
+    if rows.failed:
+        why.write_text("; ".join(rows.failed))
+        sys.exit(1)
+
+
+def table(results):
+    lines = []
+    for result in results:
+        head = f"{result['stage']}: {result['status']}" + (f" in {result['seconds']:.1f} s" if "seconds" in result else "")
+        lines += ["", head + (f" ({result['reason']})" if result.get("reason") else "")]
+        lines += [support.format_row(row) + (f"\n      = {row['formula']}" if row.get("formula") else "") for row in result.get("rows", [])]
+    return "\n".join(lines) + "\n"
+
+
+def run_all(options):
+    start = time.monotonic()
+    results = []
+    try:
+        for options.number, stage in enumerate(STAGES, 1):
+            if options.stage and stage.name not in options.stage:
+                continue
+            left = options.budget - (time.monotonic() - start)
+            if left < stage.least:
+                why = f"it needs {stage.least} s and {max(left, 0):.0f} of {options.budget:.0f} are left"
+                result = {"stage": stage.name, "status": "left out", "reason": why, "rows": []}
+                write(options.out / f"{options.number:02}-{stage.name}.json", result)
+                results.append(result)
+            else:
+                run_stage(stage, options, min(left, stage.limit), results)
+            print(f"{stage.name}: {results[-1]['status']}", results[-1].get("reason") or "", flush=True)
+    finally:
+        text = table(results)
+        (options.out / "table.txt").write_text(text)
+        print(text)
+    return results
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("build")
+    parser.add_argument("programs")
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--stage", action="append", choices=[stage.name for stage in STAGES])
+    parser.add_argument("--budget", type=float, default=600)
     parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--share", type=float, default=1.0, help="of the released model's blocks, 0 to 1")
+    parser.add_argument("--share", type=float, default=0.25)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir()))
-    parser.add_argument("--json", type=pathlib.Path)
-    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--stand-in", type=pathlib.Path)
+    for inner in ("--scratch", "--model"):
+        parser.add_argument(inner, type=pathlib.Path, help=argparse.SUPPRESS)
+    parser.add_argument("--run", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="step1x-bench-", dir=options.folder))
-    table = Table()
+    if options.run:
+        return child(options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for stopping in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(stopping, lambda number, _: sys.exit(128 + number))
+    options.scratch = pathlib.Path(tempfile.mkdtemp(prefix="step1x-bench-", dir=options.folder))
+    models = support.model_folder(options, options.scratch)
+    options.model = models / "model"
     try:
-        model = folder / "model"
-        if options.dry_run:
-            options.runs, options.device = 1, "sim:1g"
-            shutil.copytree(residency.SMALL, model)
-        else:
-            start = time.perf_counter()
-            residency.harness.make_checkpoint(model, options.share)
-            print(f"made the checkpoint in {time.perf_counter() - start:.0f} s", flush=True)
-        files = sorted(model.rglob("*.safetensors"))
-        worker = residency.Worker(folder, model)
-        worker.load(options.device)
-        status = worker.status()
-        size, uuid = status["arena"]["bytes"], status["devices"][0]["uuid"]
-        gpu = nvml.Gpu(uuid) if uuid else None
-        worker.kill_engine()
-        time.sleep(1)
-        base = gpu.used() if gpu else 0
-        title = f"{machine('simulated device' if options.dry_run else gpu_name())}; model {size / GIB:.2f} GiB"
-        print(f"\n{title}, {100 * status['arena']['huge_bytes'] / size:.0f} % in huge pages", flush=True)
-        bench_moves(table, worker, options, files, size)
-        bench_plans(table, worker, options, gpu, base)
-        bench_idle(table, worker, options, gpu, base)
-        if options.json:
-            options.json.write_text(json.dumps({"machine": title, "model_bytes": size, "rows": table.rows}, indent=1) + "\n")
+        if options.stand_in:
+            harness.STEP1X = support.programs_behind(options.scratch / "programs", support.on_stand_in(options))
+        results = run_all(options)
     finally:
-        residency.clean_up(folder)
+        shutil.rmtree(options.scratch, ignore_errors=True)
+        shutil.rmtree(models, ignore_errors=True)
+    sys.exit(any(result["status"] in ("failed", "too long") for result in results))
 
 
 if __name__ == "__main__":

@@ -56,12 +56,17 @@ class Worker:
     def status(self):
         return self.ask(op="status")
 
+    @staticmethod
+    def place():
+        """What a client says of its environment: where libtorch is, and which GPUs it was given."""
+        said = {"torch_dir": "STEP1X_TORCH_DIR", "visible_devices": "CUDA_VISIBLE_DEVICES", "container_devices": "NVIDIA_VISIBLE_DEVICES"}
+        return {member: os.environ[name] for member, name in said.items() if os.environ.get(name)}
+
     def load(self, device, model=None):
         """Seconds from the request to the end of the load; then the job is cancelled, and the model stays."""
-        torch = {"torch_dir": os.environ["STEP1X_TORCH_DIR"]} if os.environ.get("STEP1X_TORCH_DIR") else {}
         with self.connect() as connection:
             start = time.perf_counter()
-            connection.edit(model=str(model or self.model), device=device, steps=1, size=64, timers={"offload_delay": 3600_000}, **torch)
+            connection.edit(model=str(model or self.model), device=device, steps=1, size=32, timers={"offload_delay": 3600_000}, **self.place())
             while True:
                 event = connection.receive()
                 if event["event"] == "error":
