@@ -240,8 +240,12 @@ class Probe {
     const at::Tensor k = random({1, heads, tokens, width});
     const at::Tensor v = random({1, heads, tokens, width});
     const double flops = 4.0 * static_cast<double>(tokens * tokens) * static_cast<double>(heads * width);
-    row(fmt::format("attention, bf16, {} tokens", tokens),
-        flops / seconds([&] { at::scaled_dot_product_attention(q, k, v); }) / 1e12, "TFLOP/s");
+    // What libtorch takes by itself, cuDNN's on Hopper, beside what the engine has it take (model/cuda_choices.hpp).
+    for (const bool cudnn : {true, false}) {
+      at::globalContext().setSDPUseCuDNN(cudnn);
+      row(fmt::format("attention, bf16, {} tokens, cuDNN {}", tokens, cudnn ? "allowed" : "off"),
+          flops / seconds([&] { at::scaled_dot_product_attention(q, k, v); }) / 1e12, "TFLOP/s");
+    }
   }
 
   at::Device device_;

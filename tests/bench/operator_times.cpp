@@ -24,6 +24,7 @@
 #include <thread>
 #include <vector>
 
+#include "model/cuda_choices.hpp"
 #include "model/pipeline.hpp"
 
 namespace {
@@ -169,6 +170,7 @@ int main(int argc, char** argv) try {
   }
   const at::Device device{std::string(argv[2])};
   at::globalContext().lazyInitDevice(device.type());
+  choose_cuda_operators();
   run(argv[1], {device.type(), static_cast<c10::DeviceIndex>(std::max<int>(device.index(), 0))}, std::stoi(argv[3]),
       std::stoi(argv[4]));
   return 0;
