@@ -1,45 +1,23 @@
 """The model on a GPU, as far as that can be known without one: libtorch's own CUDA library on tests/support/cuda, by every plan and order of events."""
 
 import json
-import os
 import re
 
 import harness
 import residency_model
+import stand_in
 
-SETTINGS = harness.BUILD / "settings"
 KEEP = {"STEP1X_OFFLOAD_DELAY": "1h"}
 PLANS = ("resident", "staged", "stream")
 
 
-class Case(residency_model.Case):
-    def setUp(self):
-        super().setUp()
-        self.stand_in()
-        self.addCleanup(SETTINGS.unlink, missing_ok=True)
-
-    def stand_in(self, once=False, **settings):
-        """What the engines that start from now on run on; `once`: the first of them alone."""
-        lines = [f"export STAND_IN_{name.upper()}={value}" for name, value in settings.items()]
-        if once:
-            used = self.dir / f"used-{len(os.listdir(self.dir))}"
-            lines = [f"if mkdir {used}; then", *lines, "fi"]
-        SETTINGS.write_text("\n".join(lines) + "\n")
-
-    def deaths(self):
-        """How engines ended that the test itself did not kill, as the worker's log has it."""
-        log = (self.runtime / "worker.log").read_text()
-        return [how for how in re.findall(r" error engine \d+ (.*)", log) if "signal 9" not in how]
-
-    def end_engines(self):
-        pids = self.engine_pids()
-        harness.kill(*pids)
-        self.noticed(*pids)
+class Case(stand_in.OnStandIn, residency_model.Case):
+    pass
 
 
 class Plans(Case):
     def test_every_plan_on_every_gpu_gives_the_same_picture(self):
-        self.stand_in(devices=2)
+        self.machine(devices=2)
         pictures = {(device, plan): self.edit(device, flags=("--plan", plan))[1] for device in ("cuda:0", "cuda:1") for plan in PLANS}
         self.assertEqual(len(set(pictures.values())), 1, {key: len(value) for key, value in pictures.items()})
 
@@ -173,7 +151,7 @@ class Unusable(Case):
         self.refuses(r"--device cuda:0: the card has compute capability 7\.0, and libtorch needs 7\.5", capability=70)
 
     def test_a_gpu_that_does_not_exist_is_refused(self):
-        self.stand_in(devices=2)
+        self.machine(devices=2)
         done, _ = self.edit("cuda:2", check=2)
         self.assertIn("cuda:2", done.stderr)
 
