@@ -48,6 +48,10 @@ class OnStandIn:
     def edit_arguments(self, output, fake="", prompt="make the sky purple", seed=7, steps=2, picture=PICTURE):
         return ["edit", picture, "-p", prompt, "--seed", seed, "--steps", steps, "--size", 64, "--model", BUNDLE, "-o", output]
 
+    def model(self, _):
+        """What a batch computes with."""
+        return ["--model", BUNDLE, "--size", 64]
+
     def machine(self, nvml=True, **settings):
         """What there is; before the first edit. nvml: whether its library finds a driver."""
         self.settings = {"uuid": self.uuid, **settings}
@@ -70,7 +74,7 @@ class OnStandIn:
     def other_process(self, device, size):
         """Another program that has memory of a device."""
         command = [str(harness.SOURCE / "tests/support/cuda/run.sh"), str(harness.BUILD), "python3", "-c", HOLD, str(device), str(size)]
-        process = subprocess.Popen(command, env=self.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, env={**os.environ, **self.environment()}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.addCleanup(harness.kill, process.pid)
         self.assertEqual(process.stdout.readline(), "there\n")
         try:
@@ -81,12 +85,12 @@ class OnStandIn:
     def nvml(self, device=0):
         """The driver's word on a device: total, free, processes. Asked in a process of its own, because one knows one machine."""
         command = [sys.executable, nvml.__file__, f"{self.uuid}-{device}", str(harness.BUILD / "nvml/libnvidia-ml.so.1")]
-        said = json.loads(subprocess.run(command, env=self.environment(), check=True, stdout=subprocess.PIPE).stdout)
+        said = json.loads(subprocess.run(command, env={**os.environ, **self.environment()}, check=True, stdout=subprocess.PIPE).stdout)
         return said["total"], said["free"], {int(pid): used for pid, used in said["processes"].items()}
 
     def environment(self):
-        """Of a process of the machine."""
-        return {**os.environ, **{f"STAND_IN_{key.upper()}": str(value) for key, value in self.settings.items()}}
+        """By which a process belongs to the machine."""
+        return {f"STAND_IN_{key.upper()}": str(value) for key, value in self.settings.items()}
 
     def tell(self, pid, **settings):
         """Changes settings of an engine that runs."""
