@@ -1,6 +1,7 @@
 #include "model_runner.hpp"
 
 #include <c10/core/InferenceMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -45,6 +46,9 @@ void ModelRunner::load(const Job& job, Progress& progress, std::optional<PlanKin
     model_.reset();
     model_.emplace(std::move(next));
   }
+  // A thread comes back from another device's stream, and so takes memory for a context on the device that it is on.
+  const at::Device device = model_->memory().device();
+  c10::impl::VirtualGuardImpl(device.type()).setDevice(device);
   model_->load(job, progress, instead);
   report_memory(progress);
 }
@@ -86,6 +90,7 @@ Result ModelRunner::compute(const Job& job, Progress& progress) const {
     last_step = Clock::now();
     const double each = seconds_since(*denoising) / (step + 1);
     progress.step(step + 1, job.steps, each * (job.steps - step - 1));
+    report_memory(progress);
   };
   const PictureSize size{job.width, job.height};
   const Pipeline& pipeline = model_->pipeline();

@@ -52,12 +52,14 @@ class Case(harness.Case):
 
 
 class EngineKilled(Case):
+    ROUNDS = (12, 50)
+
     def test_at_random_moments_the_client_gets_its_picture(self):
         chance = random.Random(int(os.environ.get("STEP1X_SEED", "1")))
         expected, whole = self.undisturbed_and_its_time()
         worker = self.worker_pids()
         retried = 0
-        rounds = harness.count(12, 50)
+        rounds = harness.count(*self.ROUNDS)
         for _ in range(rounds):
             client = self.edit()
             time.sleep(chance.uniform(0, whole))

@@ -179,8 +179,11 @@ class States(Case):
                 holder.communicate()
 
 
-class Devices(Case):
+class DeviceCase(Case):
     """Two devices by name: one queue, one arena, an engine each while both have work."""
+
+    DEVICES = ("sim:1g", "sim:2g")
+    ROUNDS = (6, 50)
 
     def start(self, device, output, fake=FAKE, model_too="", **kwargs):
         return self.start_step1x(*self.edit_arguments(self.dir / output, fake=fake + model_too, **kwargs), "--device", device)
@@ -193,17 +196,19 @@ class Devices(Case):
     def running(self, count):
         harness.eventually(lambda: self.status()["queue"]["running"] == count, what=f"{count} running: {self.status()}")
 
+
+class TwoDevices(DeviceCase):
     def test_two_engines_serve_two_devices_from_one_arena(self):
         # Long enough for the second to ask for the arena while the first fills it.
         fake = f"arena={ARENA},load=2s,step=100ms"
-        first = self.start("sim:1g", "1.png", fake, steps=40)
+        first = self.start(self.DEVICES[0], "1.png", fake, steps=40)
         self.running(1)
-        second = self.start("sim:2g", "2.png", fake, steps=40)
+        second = self.start(self.DEVICES[1], "2.png", fake, steps=40)
         self.running(2)
+        harness.eventually(lambda: len(self.engine_pids()) == 2, what="two engines")
         engines = self.engine_pids()
-        self.assertEqual(len(engines), 2)
         status = self.status()
-        self.assertEqual([(device["device"], device["pid"] in engines) for device in status["devices"]], [("sim:1g", True), ("sim:2g", True)])
+        self.assertEqual([(device["device"], device["pid"] in engines) for device in status["devices"]], [(device, True) for device in self.DEVICES])
         harness.eventually(lambda: all(arenas_of(pid)[1] and "r--s" in arenas_of(pid)[1][0] for pid in engines), what="both read the arena")
         [arena] = {descriptor.st_ino for pid in [self.worker()] for descriptor in arenas_of(pid)[0]}
         for pid in engines:
@@ -215,10 +220,25 @@ class Devices(Case):
         # Whose work is done in turn is one engine's.
         self.run_step1x("gpu", "release", check=0)
         harness.eventually(lambda: len(self.status()["devices"]) == 1, what="one is left")
-        self.edit(more=("--device", "sim:1g"))
-        self.edit(more=("--device", "sim:2g"))
+        for device in self.DEVICES:
+            self.edit(more=("--device", device))
         self.assertEqual(len(self.engine_pids()), 1)
 
+    def test_engines_that_are_killed_at_any_moment_cost_nobody_a_picture(self):
+        fake = f"arena={ARENA},load=100ms,step=10ms"
+        _, expected = self.edit(fake=fake)
+        for _ in range(harness.count(*self.ROUNDS)):
+            processes = [self.start(device, f"{i}.png", fake) for i, device in enumerate(self.DEVICES, 1)]
+            time.sleep(random.uniform(0, 0.3))
+            killed = self.engine_pids()[:1]
+            harness.kill(*killed)
+            for i, process in enumerate(processes, 1):
+                self.assertEqual(self.digest(process, f"{i}.png"), expected)
+            self.noticed(*killed)
+        self.becomes("CPU")
+
+
+class Devices(DeviceCase):
     def test_an_engine_that_is_offloading_gets_the_job_of_another_device(self):
         fake = FAKE + ",offload=500ms"
         self.edit(fake=fake, more=("--device", "sim:1g"))
@@ -283,19 +303,6 @@ class Devices(Case):
             self.digest(process, output)
         self.becomes("CPU", total_loads=2, full_releases=1)
 
-    def test_engines_that_are_killed_at_any_moment_cost_nobody_a_picture(self):
-        fake = f"arena={ARENA},load=100ms,step=10ms"
-        _, expected = self.edit(fake=fake)
-        for _ in range(harness.count(6, 50)):
-            processes = [self.start(f"sim:{i}g", f"{i}.png", fake) for i in (1, 2)]
-            time.sleep(random.uniform(0, 0.3))
-            killed = self.engine_pids()[:1]
-            harness.kill(*killed)
-            for i, process in enumerate(processes, 1):
-                self.assertEqual(self.digest(process, f"{i}.png"), expected)
-            self.noticed(*killed)
-        self.becomes("CPU")
-
 
 class NoRoom(Case):
     def test_a_model_that_does_not_fit_in_ram_stays_on_the_gpu_and_status_says_why(self):
@@ -315,6 +322,8 @@ class NoRoom(Case):
 
 
 class Faults(Case):
+    ROUNDS = (12, 200)
+
     def test_an_engine_killed_at_any_moment_costs_a_retry_and_never_the_arena_of_others(self):
         """Loading, computing, offloading, idle: the job gets its picture, `status` answers, no half-filled arena is used."""
         chance = random.Random(int(os.environ.get("STEP1X_SEED", "1")))
@@ -324,7 +333,7 @@ class Faults(Case):
         whole = time.monotonic() - start
         worker = self.worker()
         slowest = 0
-        for _ in range(harness.count(12, 200)):
+        for _ in range(harness.count(*self.ROUNDS)):
             if chance.random() < 0.5:
                 self.run_step1x("gpu", "release", check=0)
             client = self.start_step1x(*self.edit_arguments(self.out, fake=FAKE), env=env)

@@ -17,7 +17,10 @@ class Case(harness.Case):
         self.out = self.dir / "out"
 
     def arguments(self, *more, fake="", steps=2, prompt="make it red"):
-        return ["batch", "-i", self.photos, "-o", self.out, "-p", prompt, "--steps", steps, "--model", f"fake:{fake}", *more]
+        return ["batch", "-i", self.photos, "-o", self.out, "-p", prompt, "--steps", steps, *self.model(fake), *more]
+
+    def model(self, fake):
+        return ["--model", f"fake:{fake}"]
 
     def batch(self, *more, check=None, env=None, fake="", steps=2, prompt="make it red", **kwargs):
         return self.run_step1x(*self.arguments(*more, fake=fake, steps=steps, prompt=prompt), check=check, env=env, **kwargs)

@@ -12,11 +12,11 @@ int access(const char* path, int mode) {
   return real(path, mode);
 }
 
-int stand_in_has_context();
+int stand_in_has_context(int device);
 
-int cuDevicePrimaryCtxGetState(int, unsigned* flags, int* active) {
+int cuDevicePrimaryCtxGetState(int device, unsigned* flags, int* active) {
   *flags = 0;
-  *active = stand_in_has_context();
+  *active = stand_in_has_context(device);
   return 0;
 }
 
@@ -43,6 +43,19 @@ STAND_IN_LACKS(cuLaunchKernel)
 STAND_IN_LACKS(cuLinkAddData_v2)
 STAND_IN_LACKS(cuLinkComplete)
 STAND_IN_LACKS(cuLinkCreate_v2)
+STAND_IN_LACKS(cuMemAddressFree)
+STAND_IN_LACKS(cuMemAddressReserve)
+STAND_IN_LACKS(cuMemCreate)
+STAND_IN_LACKS(cuMemExportToShareableHandle)
+STAND_IN_LACKS(cuMemGetAllocationGranularity)
+STAND_IN_LACKS(cuMemGetAllocationPropertiesFromHandle)
+STAND_IN_LACKS(cuMemImportFromShareableHandle)
+STAND_IN_LACKS(cuMemMap)
+STAND_IN_LACKS(cuMemRelease)
+STAND_IN_LACKS(cuMemRetainAllocationHandle)
+STAND_IN_LACKS(cuMemSetAccess)
+STAND_IN_LACKS(cuMemUnmap)
+STAND_IN_LACKS(cuMemsetD32Async)
 STAND_IN_LACKS(cuModuleGetFunction)
 STAND_IN_LACKS(cuModuleLoad)
 STAND_IN_LACKS(cuModuleLoadData)
@@ -50,6 +63,7 @@ STAND_IN_LACKS(cuModuleLoadDataEx)
 STAND_IN_LACKS(cuModuleUnload)
 STAND_IN_LACKS(cuOccupancyMaxActiveBlocksPerMultiprocessor)
 STAND_IN_LACKS(cuPointerGetAttribute)
+STAND_IN_LACKS(cuStreamWriteValue32)
 STAND_IN_LACKS(cuTensorMapEncodeTiled)
 
 }  // extern "C"

@@ -5,11 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
 
+#include "machine.hpp"
 #include "settings.hpp"
 #include "stand_in.hpp"
 
@@ -46,9 +48,17 @@ struct DeviceMemory {
     for (const auto& [start, block] : blocks) sum += block.device == device ? block.bytes : 0;
     return sum;
   }
+  // With its context, which is not among what the process can give back.
+  std::size_t held(int device) const { return used(device) + contexts.at(static_cast<std::size_t>(device)); }
   std::size_t free(int device) const {
     const auto all = static_cast<std::size_t>(setting(Setting::bytes).load());
-    return all - std::min(all, used(device) + static_cast<std::size_t>(setting(Setting::taken).load()));
+    const auto taken = static_cast<std::size_t>(setting(Setting::taken).load());
+    return all - std::min(all, held(device) + taken + held_by_others(machine_device(device)));
+  }
+  void tell(int device) const { hold(machine_device(device), held(device)); }
+  static int machine_device(int device) {
+    static const std::vector<int> visible = visible_devices();
+    return visible.at(static_cast<std::size_t>(device));
   }
 
   std::mutex mutex;
@@ -58,6 +68,7 @@ struct DeviceMemory {
   char* usable = nullptr;
   std::map<const char*, Block> blocks;
   std::map<char*, std::size_t> holes;
+  std::array<std::size_t, kMostDevices> contexts{};
 };
 
 DeviceMemory& memory() {
@@ -88,6 +99,20 @@ Pinned& pinned() {
 
 }  // namespace
 
+void make_context(int device) {
+  DeviceMemory& all = memory();
+  const std::lock_guard lock(all.mutex);
+  std::size_t& context = all.contexts.at(static_cast<std::size_t>(device));
+  if (context > 0) return;
+  context = static_cast<std::size_t>(setting(Setting::context));
+  all.tell(device);
+}
+
+bool has_context(int device) {
+  const std::lock_guard lock(memory().mutex);
+  return memory().contexts.at(static_cast<std::size_t>(device)) > 0;
+}
+
 void* allocate(int device, std::size_t bytes) {
   DeviceMemory& all = memory();
   const std::lock_guard lock(all.mutex);
@@ -101,6 +126,7 @@ void* allocate(int device, std::size_t bytes) {
   all.holes.erase(hole);
   if (left > 0) all.holes[start + size + kPage] = left;
   all.blocks[start] = {size, device};
+  all.tell(device);
   std::memset(all.usable + (start - all.given), 0xff, size);
   return start;
 }
@@ -111,9 +137,10 @@ bool release(void* address) {
   const auto block = all.blocks.find(static_cast<char*>(address));
   if (block == all.blocks.end()) return false;
   char* start = static_cast<char*>(address);
-  const std::size_t size = block->second.bytes;
+  const auto [size, device] = block->second;
   ::fallocate(all.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start - all.given, static_cast<off_t>(size));
   all.blocks.erase(block);
+  all.tell(device);
   auto hole = all.holes.emplace(start, size + kPage).first;
   if (const auto next = std::next(hole); next != all.holes.end() && start + hole->second == next->first) {
     hole->second += next->second;

@@ -8,6 +8,9 @@
 
 namespace stand_in {
 
+// What a process takes on a device before it can use it, once, until it ends.
+void make_context(int device);
+bool has_context(int device);
 // nullptr where the device has too little left.
 void* allocate(int device, std::size_t bytes);
 bool release(void* start);

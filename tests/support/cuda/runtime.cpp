@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "machine.hpp"
 #include "memory.hpp"
 #include "settings.hpp"
 #include "stand_in.hpp"
@@ -24,25 +25,6 @@ namespace {
 
 thread_local cudaError_t last_error = cudaSuccess;
 std::atomic<int> broken_by{cudaSuccess};
-std::atomic<bool> has_context{false};
-
-// CUDA_VISIBLE_DEVICES as far as our tests need it: numbers and our own UUIDs.
-int visible_devices() {
-  const int all = static_cast<int>(setting(Setting::devices));
-  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
-  if (visible == nullptr) return all;
-  int count = 0;
-  for (std::string rest = visible; !rest.empty();) {
-    const auto comma = rest.find(',');
-    const std::string name = rest.substr(0, comma);
-    const auto digits = name.find_last_not_of("0123456789");
-    const std::string number = digits == std::string::npos ? name : name.substr(digits + 1);
-    if (number.empty() || name.starts_with('-') || std::atoi(number.c_str()) >= all) break;
-    ++count;
-    rest = comma == std::string::npos ? "" : rest.substr(comma + 1);
-  }
-  return count;
-}
 
 // ATen's kernels are replaced as soon as a process that has libtorch_cuda asks for a device.
 void replace_kernels() {
@@ -60,6 +42,11 @@ void replace_kernels() {
   }
   reinterpret_cast<void (*)()>(::dlsym(library, "stand_in_replace_kernels"))();
   inside = false;
+}
+
+// The machine's first device is on bus 1.
+int pci_bus(int device) {
+  return visible_devices().at(static_cast<std::size_t>(device)) + 1;
 }
 
 void copy_now(void* to, const void* from, std::size_t bytes) {
@@ -117,13 +104,19 @@ void stand_in_break(int error) {
   break_device(static_cast<cudaError_t>(error));
 }
 
-int stand_in_has_context() {
-  return has_context ? 1 : 0;
+int stand_in_has_context(int device) {
+  return has_context(device) ? 1 : 0;
 }
 
 long long stand_in_count(const char* name) {
   const std::string what = name;
   if (what == "used bytes") return static_cast<long long>(used_bytes(current_device()));
+  if (what == "used bytes of all") {
+    std::size_t sum = 0;
+    for (std::size_t device = 0; device < visible_devices().size(); ++device)
+      sum += used_bytes(static_cast<int>(device));
+    return static_cast<long long>(sum);
+  }
   if (what == "pinned bytes") return static_cast<long long>(pinned_bytes());
   return calls_of(what);
 }
@@ -170,7 +163,7 @@ cudaError_t cudaGetDeviceCount(int* count) {
   *count = 0;
   if (setting(Setting::driver) < 13000) return result(cudaErrorInsufficientDriver);
   replace_kernels();
-  *count = visible_devices();
+  *count = static_cast<int>(visible_devices().size());
   return *count > 0 ? cudaSuccess : result(cudaErrorNoDevice);
 }
 
@@ -182,9 +175,9 @@ cudaError_t cudaGetDevice(int* device) {
 
 cudaError_t cudaSetDevice(int device) {
   STAND_IN_ENTER();
-  if (device < 0 || device >= visible_devices()) return result(cudaErrorInvalidDevice);
+  if (device < 0 || device >= static_cast<int>(visible_devices().size())) return result(cudaErrorInvalidDevice);
   set_current_device(device);
-  has_context = true;
+  make_context(device);
   return cudaSuccess;
 }
 
@@ -200,13 +193,14 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 
 // An H200's, as far as somebody looks at it.
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   count_call(__func__);
   *properties = {};
   std::strcpy(properties->name, "Stand-in");
   properties->totalGlobalMem = static_cast<std::size_t>(setting(Setting::bytes));
   properties->major = static_cast<int>(setting(Setting::capability)) / 10;
   properties->minor = static_cast<int>(setting(Setting::capability)) % 10;
+  properties->pciBusID = pci_bus(device);
   properties->multiProcessorCount = 132;
   properties->warpSize = 32;
   properties->maxThreadsPerBlock = properties->maxThreadsDim[0] = properties->maxThreadsDim[1] = 1024;
@@ -258,7 +252,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
 
 cudaError_t cudaDeviceGetPCIBusId(char* id, int size, int device) {
   STAND_IN_ENTER();
-  std::snprintf(id, static_cast<std::size_t>(size), "0000:%02x:00.0", device + 1);
+  std::snprintf(id, static_cast<std::size_t>(size), "0000:%02x:00.0", static_cast<unsigned>(pci_bus(device)));
   return cudaSuccess;
 }
 
@@ -281,11 +275,12 @@ cudaError_t cudaDeviceSynchronize() {
   return result(broken());
 }
 
-cudaError_t cudaGetDriverEntryPointByVersion(const char*, void** function, unsigned, unsigned long long,
+cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function, unsigned, unsigned long long,
                                              cudaDriverEntryPointQueryResult* found) {
   count_call(__func__);
-  *function = nullptr;
-  if (found != nullptr) *found = cudaDriverEntryPointSymbolNotFound;
+  *function = ::dlsym(RTLD_DEFAULT, name);
+  if (found != nullptr)
+    *found = *function != nullptr ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
   return cudaSuccess;
 }
 
@@ -293,6 +288,7 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char*, void** function, unsig
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   STAND_IN_ENTER();
+  make_context(current_device());
   *free = free_bytes(current_device());
   *total = static_cast<std::size_t>(setting(Setting::bytes));
   return cudaSuccess;
@@ -300,7 +296,7 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 
 cudaError_t cudaMalloc(void** start, std::size_t bytes) {
   STAND_IN_ENTER();
-  has_context = true;
+  make_context(current_device());
   if (refuses(Setting::fail_malloc)) return result(cudaErrorMemoryAllocation);
   *start = allocate(current_device(), bytes);
   return *start != nullptr ? cudaSuccess : result(cudaErrorMemoryAllocation);
@@ -308,7 +304,7 @@ cudaError_t cudaMalloc(void** start, std::size_t bytes) {
 
 cudaError_t cudaFree(void* start) {
   STAND_IN_ENTER();
-  has_context = true;
+  make_context(current_device());
   if (start == nullptr) return cudaSuccess;
   wait_for_all();
   return release(start) ? cudaSuccess : result(cudaErrorInvalidValue);
@@ -316,7 +312,7 @@ cudaError_t cudaFree(void* start) {
 
 cudaError_t cudaHostAlloc(void** start, std::size_t bytes, unsigned) {
   STAND_IN_ENTER();
-  has_context = true;
+  make_context(current_device());
   if (refuses(Setting::fail_host_alloc)) return result(cudaErrorMemoryAllocation);
   *start = allocate_pinned(bytes);
   return *start != nullptr ? cudaSuccess : result(cudaErrorMemoryAllocation);
@@ -330,6 +326,7 @@ cudaError_t cudaFreeHost(void* start) {
 
 cudaError_t cudaHostRegister(void* start, std::size_t bytes, unsigned) {
   STAND_IN_ENTER();
+  make_context(current_device());
   if (refuses(Setting::fail_register)) return result(cudaErrorMemoryAllocation);
   return pin(start, bytes) ? cudaSuccess : result(cudaErrorHostMemoryAlreadyRegistered);
 }

@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "memory.hpp"
 #include "runtime.hpp"
 #include "settings.hpp"
 #include "stand_in.hpp"
@@ -64,6 +65,7 @@ extern "C" {
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
   STAND_IN_ENTER();
+  make_context(current_device());
   *stream = make_stream(current_device());
   return cudaSuccess;
 }
@@ -119,6 +121,7 @@ cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode*) {
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   STAND_IN_ENTER();
+  make_context(current_device());
   *event = new CUevent_st;
   (*event)->timing = (flags & cudaEventDisableTiming) == 0;
   return cudaSuccess;

@@ -19,6 +19,7 @@ struct Default {
 constexpr std::array<Default, kSettings> kDefaults{{{"devices", 1},
                                                     {"bytes", 4LL << 30},
                                                     {"taken", 0},
+                                                    {"context", 300LL << 20},
                                                     {"lazy", 0},
                                                     {"delay_us", 0},
                                                     {"seed", 1},

@@ -10,6 +10,7 @@ enum class Setting {
   devices,
   bytes,
   taken,
+  context,
   lazy,
   delay_us,
   seed,

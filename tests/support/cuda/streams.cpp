@@ -15,7 +15,7 @@
 namespace stand_in {
 
 struct Stream {
-  Stream(int number, int on) : device(on), random(static_cast<std::uint64_t>(setting(Setting::seed) * 1000 + number)) {
+  Stream(int which, int on) : number(which), device(on) {
     // Ends with the process, as libtorch's streams do.
     std::thread([this] { run(); }).detach();
   }
@@ -30,14 +30,22 @@ struct Stream {
       auto next = std::move(work.front());
       work.pop_front();
       lock.unlock();
-      if (const long long most = setting(Setting::delay_us); most > 0)
-        std::this_thread::sleep_for(std::chrono::microseconds(random() % static_cast<std::uint64_t>(most)));
+      be_late();
       next();
       next = nullptr;
       lock.lock();
       ++done;
       changed.notify_all();
     }
+  }
+
+  void be_late() {
+    const long long most = setting(Setting::delay_us);
+    if (most <= 0) return;
+    // Another seed may have come since.
+    if (const long long now = setting(Setting::seed); now != seed)
+      random.seed(static_cast<std::uint64_t>((seed = now) * 1000 + number));
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % static_cast<std::uint64_t>(most)));
   }
 
   // Returns the number of pieces of work after which this one is done.
@@ -66,7 +74,9 @@ struct Stream {
   std::uint64_t queued = 0;
   std::uint64_t done = 0;
   std::uint64_t demanded = 0;
+  int number;
   int device;
+  long long seed = -1;
   std::mt19937_64 random;
 };
 
@@ -175,6 +185,7 @@ std::chrono::steady_clock::time_point time_of(Moment& moment) {
 }  // namespace stand_in
 
 extern "C" void stand_in_enqueue(void* stream, void (*work)(void*), void* argument) {
+  stand_in::count_call("pieces of work");
   const bool faulty = stand_in::refuses(stand_in::Setting::fault_at);
   stand_in::enqueue(stand_in::stream_of(static_cast<cudaStream_t>(stream)), [=] {
     work(argument);
