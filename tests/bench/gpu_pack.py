@@ -18,7 +18,7 @@ ALLOWED = re.compile(r"(libc|libm|libstdc\+\+|libgcc_s|libz|ld-linux-x86-64|libt
 GLIBC = (2, 39)  # Ubuntu 24.04
 PROGRAMS = ["bin/step1x", "bin/step1xd", "libexec/step1x/step1x-engine", "libexec/step1x/step1x-model.so", "tests/golden-check",
             "tests/bench_device_probe", "tests/bench_operator_times", "tests/bench_random_checkpoint", "tests/bench_residency"]
-FILES = ["LICENSE", "scripts/bench-gpu", "scripts/common.sh", "tests/support/harness.py", "tests/bench/nvml.py", "tests/bench/residency.py",
+FILES = ["LICENSE", "scripts/bench-gpu", "scripts/common.sh", "tests/support/harness.py", "tests/support/nvml.py", "tests/bench/residency.py",
          "tests/bench/gpu.py", "tests/bench/gpu_first.py", "tests/bench/gpu_model.py", "tests/bench/gpu_support.py"]
 
 
