@@ -14,9 +14,8 @@
 
 #include "base/error.hpp"
 #include "base/size.hpp"
-#include "memory/driver_library.hpp"
 #include "memory/gpus.hpp"
-#include "model/cuda_choices.hpp"
+#include "model/cuda.hpp"
 
 namespace step1x::engine {
 namespace {
@@ -73,23 +72,13 @@ void check_card(const std::string& name, int device) {
                       name, major, minor);
 }
 
-// Why libtorch_cuda could not be loaded; empty where it could. It has to come before the first operator of the process:
-// libtorch asks for its hooks once, and keeps those of the CPU's library, which know no device, for good.
-const std::string& load_cuda_library() {
-  static const std::string problem = [] {
-    open_driver_library("libcuda.so.1");
-    return ::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr ? std::string(::dlerror()) : std::string();
-  }();
-  return problem;
-}
-
 // CUDA has a process's GPUs as its environment says when it is initialised.
 int count_cuda_devices() {
-  if (!load_cuda_library().empty()) {
+  if (!load_cuda().empty()) {
     throw Error::format(
         ErrorCode::model_missing,
         "there is a GPU, but libtorch cannot use it: {}; run scripts/libtorch --cuda, or say --device cpu",
-        load_cuda_library());
+        load_cuda());
   }
   static const int count = [] {
     check_driver();
@@ -172,7 +161,7 @@ Device find_device(const std::string& name) {
   constexpr std::string_view kSimulated = "sim:";
   // Also for the CPU, where it costs a third of a second: the next job may name a GPU. What goes wrong is said when one
   // does.
-  if (has_driver()) load_cuda_library();
+  if (has_driver()) load_cuda();
   if (name == "cpu") return {DeviceMemory(at::kCPU), {}};
   if (name.starts_with(kSimulated)) return simulated(name.substr(kSimulated.size()));
   if (!leaves_choice(name) && !name.starts_with("cuda:") && !name.starts_with("GPU-"))

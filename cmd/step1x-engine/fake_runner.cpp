@@ -144,7 +144,7 @@ void FakeRunner::load(const Job& job, Progress& progress) {
   const bool loaded = spec_.arena > 0 && !arena_ && use_arena(job, progress);
   for (int part = 0; part < kParts && !loaded; ++part) load_part(part, progress);
   on_device_ = true;
-  progress.memory({spec_.vram, spec_.vram, "GPU", "", "", nullptr, nullptr});
+  progress.memory({spec_.vram, spec_.vram, "GPU"});
 }
 
 Result FakeRunner::run(const Job& job, Progress& progress) {
@@ -172,7 +172,7 @@ void FakeRunner::offload(Progress& progress) {
   std::this_thread::sleep_for(spec_.offload);
   point("offload", ++passed_["offload"]);
   on_device_ = false;
-  progress.memory({0, 0, "CPU", "", "", nullptr, nullptr});
+  progress.memory({0, 0, "CPU"});
 }
 
 }  // namespace step1x::engine

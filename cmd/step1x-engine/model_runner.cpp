@@ -1,7 +1,6 @@
 #include "model_runner.hpp"
 
 #include <c10/core/InferenceMode.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -46,9 +45,7 @@ void ModelRunner::load(const Job& job, Progress& progress, std::optional<PlanKin
     model_.reset();
     model_.emplace(std::move(next));
   }
-  // A thread comes back from another device's stream, and so takes memory for a context on the device that it is on.
-  const at::Device device = model_->memory().device();
-  c10::impl::VirtualGuardImpl(device.type()).setDevice(device);
+  model_->memory().use();
   model_->load(job, progress, instead);
   report_memory(progress);
 }
@@ -70,20 +67,18 @@ Result ModelRunner::compute(const Job& job, Progress& progress) const {
   options.seeds.latents = static_cast<std::uint64_t>(job.seed);
   options.damping = damping_of(job.guidance_damping);
   if (job.vae_tiling) options.tiling = VaeTiling{};
-  options.before_layer = [&](const at::Tensor&) {
+  const auto check = [&] {
     progress.check();
     model_->check_limit();
   };
+  options.before_layer = [&](const at::Tensor&) { check(); };
   options.observe = [&](std::string_view name, const at::Tensor&) {
     if (name == "times" || name == "transformer") model_->memory().wait();
     if (name == "times") placing = Clock::now();
     if (name == "transformer") denoising = Clock::now();
   };
   Clock::time_point last_step = start;
-  options.denoise.after_block = [&] {
-    progress.check();
-    model_->check_limit();
-  };
+  options.denoise.after_block = check;
   options.denoise.after_step = [&](int step, const at::Tensor&, const at::Tensor&) {
     // On a GPU a step has only been asked for when its last operator returns.
     if (step + 1 == job.steps) model_->memory().wait();

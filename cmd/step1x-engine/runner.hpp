@@ -53,10 +53,10 @@ struct MemoryReport {
   std::int64_t allocated_bytes = 0;
   std::int64_t reserved_bytes = 0;
   const char* location = "Unloaded";  // or CPU, GPU
-  std::string device;                 // what the job's `auto` or `cuda` came to be; empty: not known yet
-  std::string uuid;                   // of the GPU; empty: none
-  ipc::Json plan;                     // null, or as protocol.md section 6 has it
-  ipc::Json copies;                   // the same
+  std::string device = {};            // what the job's `auto` or `cuda` came to be; empty: not known yet
+  std::string uuid = {};              // of the GPU; empty: none
+  ipc::Json plan = nullptr;           // or as protocol.md section 6 has it
+  ipc::Json copies = nullptr;         // the same
 };
 
 // How a runner reports and learns that nobody wants its work any more.

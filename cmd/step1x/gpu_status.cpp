@@ -73,20 +73,18 @@ std::string host_memory(const ipc::Json& status) {
   return refused.is_string() ? fmt::format("host     no weights: {}\n", refused.get<std::string>()) : "";
 }
 
-std::string plans(const ipc::Json& status) {
+std::string on_devices(const ipc::Json& status) {
   std::string text;
   for (const ipc::Json& device : status.at("devices")) {
-    const ipc::Json& plan = device.value("plan", ipc::Json());
-    if (!plan.is_object()) continue;
-    text += fmt::format("plan     {} on {}: {}\n", plan.at("kind").get<std::string>(),
-                        device.at("device").get<std::string>(), plan.at("reason").get<std::string>());
-  }
-  for (const ipc::Json& device : status.at("devices")) {
-    const ipc::Json& copies = device.value("copies", ipc::Json());
-    if (!copies.is_object()) continue;
-    text += fmt::format("copies   {} to {}: {}/s\n", copies.at("way").get<std::string>(),
-                        device.at("device").get<std::string>(),
-                        format_size(static_cast<std::uint64_t>(copies.at("bytes_per_second").get<double>())));
+    const std::string name = device.at("device").get<std::string>();
+    if (const ipc::Json& plan = device.value("plan", ipc::Json()); plan.is_object()) {
+      text += fmt::format("plan     {} on {}: {}\n", plan.at("kind").get<std::string>(), name,
+                          plan.at("reason").get<std::string>());
+    }
+    if (const ipc::Json& copies = device.value("copies", ipc::Json()); copies.is_object()) {
+      text += fmt::format("copies   {} to {}: {}/s\n", copies.at("way").get<std::string>(), name,
+                          format_size(static_cast<std::uint64_t>(copies.at("bytes_per_second").get<double>())));
+    }
   }
   return text;
 }
@@ -105,7 +103,7 @@ std::string in_words(const ipc::Json& status) {
   text += fmt::format("memory   {:.2f} GB allocated, {:.2f} GB reserved\n",
                       status.at("gpu_memory_allocated_gb").get<double>(),
                       status.at("gpu_memory_reserved_gb").get<double>());
-  text += host_memory(status) + plans(status);
+  text += host_memory(status) + on_devices(status);
   text += fmt::format("queue    {} running, {} waiting, {} leases\n", queue.at("running").get<int>(),
                       queue.at("waiting").get<int>(), queue.at("leases").get<int>());
   text += fmt::format("loads    {} from disk, {} from memory, {} offloads, {} releases\n",

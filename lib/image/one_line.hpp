@@ -1,5 +1,5 @@
-// Text that came from outside (a file name, a decoder's message) made fit for one line on a terminal: line breaks
-// become "; ", control characters "?", repeated lines go.
+// For messages about pictures. one_line(): text that came from outside (a file name, a decoder's message) made fit for
+// one line on a terminal: line breaks become "; ", control characters "?", repeated lines go.
 #pragma once
 
 #include <string>

@@ -81,6 +81,7 @@ void BlockRing::fill_slots(const std::stop_token& stop) try {
   const c10::ParallelGuard alone(true);
   // The slots may have been made by one who computes without gradients; then nobody else may write to them.
   const c10::InferenceMode no_gradients;
+  device_.use();
   DeviceCopy copies(device_);
   std::unique_lock lock(mutex_);
   while (changed_.wait(lock, stop, [&] { return !work_.empty(); }) && !stop.stop_requested()) {

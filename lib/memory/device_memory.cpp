@@ -76,6 +76,10 @@ DeviceMemory::Counters DeviceMemory::counters() const {
   return {stats.allocated_bytes[kAll].current, stats.reserved_bytes[kAll].current};
 }
 
+void DeviceMemory::use() const {
+  if (!device_.is_cpu()) c10::impl::VirtualGuardImpl(device_.type()).setDevice(device_);
+}
+
 void DeviceMemory::wait() const {
   if (!device_.is_cpu()) c10::impl::VirtualGuardImpl(device_.type()).getStream(device_).synchronize();
 }

@@ -52,6 +52,9 @@ class DeviceMemory {
   };
   // libtorch's own for a GPU; nothing for the CPU.
   Counters counters() const;
+  // Makes it the calling thread's device. Whatever looks at another device's stream or event comes back to the thread's
+  // own, and so takes memory there for a context: each thread that works for this memory calls this first.
+  void use() const;
   // Until everything that the current stream was given is done; nothing where operators compute at once.
   void wait() const;
   // Gives memory that libtorch keeps for later back to the device.

@@ -29,6 +29,7 @@
 
 #include "memory/arena.hpp"
 #include "memory/host_registration.hpp"
+#include "support/open_gpu.hpp"
 
 namespace {
 
@@ -260,15 +261,9 @@ int main(int argc, char** argv) try {
     fmt::print(stderr, "usage: bench_device_probe cuda:N [--short]\n");
     return 2;
   }
-  // Before the first operator: libtorch looks for its devices once.
-  if (::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
-    fmt::print(stderr, "bench_device_probe: {}\n", ::dlerror());
-    return 1;
-  }
-  const at::Device device{std::string(argv[1])};
-  at::globalContext().lazyInitDevice(device.type());
+  const at::Device device = step1x::test::open_gpu(argv[1]);
   const c10::InferenceMode no_gradients;
-  Probe({device.type(), static_cast<c10::DeviceIndex>(std::max<int>(device.index(), 0))}, small).run();
+  Probe(device, small).run();
   return 0;
 } catch (const c10::Error& error) {
   fmt::print(stderr, "bench_device_probe: {}\n", error.what_without_backtrace());

@@ -11,7 +11,6 @@
 #include <c10/core/Event.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -24,8 +23,8 @@
 #include <thread>
 #include <vector>
 
-#include "model/cuda_choices.hpp"
 #include "model/pipeline.hpp"
+#include "support/open_gpu.hpp"
 
 namespace {
 
@@ -163,16 +162,8 @@ int main(int argc, char** argv) try {
     fmt::print(stderr, "usage: bench_operator_times MODEL cuda:N SIZE STEPS\n");
     return 2;
   }
-  // Before the first operator: libtorch looks for its devices once.
-  if (::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
-    fmt::print(stderr, "bench_operator_times: {}\n", ::dlerror());
-    return 1;
-  }
-  const at::Device device{std::string(argv[2])};
-  at::globalContext().lazyInitDevice(device.type());
-  choose_cuda_operators();
-  run(argv[1], {device.type(), static_cast<c10::DeviceIndex>(std::max<int>(device.index(), 0))}, std::stoi(argv[3]),
-      std::stoi(argv[4]));
+  const at::Device device = test::open_gpu(argv[2]);
+  run(argv[1], device, std::stoi(argv[3]), std::stoi(argv[4]));
   return 0;
 } catch (const c10::Error& error) {
   fmt::print(stderr, "bench_operator_times: {}\n", error.what_without_backtrace());

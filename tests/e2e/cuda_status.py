@@ -88,9 +88,11 @@ class Truth(Case):
 
 class Choice(Case):
     def test_an_engine_has_nothing_on_the_gpus_that_it_does_not_use(self):
-        self.edit("cuda:1", env=self.env(**KEEP))
-        self.agree(1)
-        self.assertEqual(self.nvml(0)[2], {})
+        # Streamed too: copies and pinning have threads of their own.
+        for plan in ("resident", "staged", "stream"):
+            self.edit("cuda:1", env=self.env(**KEEP), flags=("--plan", plan))
+            self.agree(1)
+            self.assertEqual(self.nvml(0)[2], {}, plan)
 
     def test_auto_is_the_one_that_others_have_left_most_of(self):
         with self.other_process(0, GIB):

@@ -2,14 +2,13 @@
 // with the reference.
 
 #include <ATen/core/grad_mode.h>
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 
-#include "model/cuda_choices.hpp"
 #include "model/golden_tensors.hpp"
 #include "runner.hpp"
+#include "support/open_gpu.hpp"
 
 int main(int argc, char** argv) {
   CLI::App app("Compares the model with the reference's numbers.");
@@ -24,13 +23,12 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
 
   if (device != "cpu") {
-    // Before the first operator: libtorch looks for its devices once.
-    if (::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
-      fmt::print(stderr, "golden-check: --device {}: {}\n", device, ::dlerror());
+    try {
+      step1x::test::set_golden_device(step1x::test::open_gpu(device));
+    } catch (const std::exception& problem) {
+      fmt::print(stderr, "golden-check: --device {}: {}\n", device, problem.what());
       return 2;
     }
-    step1x::choose_cuda_operators();
-    step1x::test::set_golden_device(at::Device(device));
   }
   const at::NoGradGuard no_grad;
   step1x::test::Runner runner(tokenizer, verbose);

@@ -28,6 +28,17 @@ bool find(void* device, Gpu& gpu) {
   return true;
 }
 
+template <typename Wanted, typename Make>
+int list_processes(void* device, unsigned int* count, Wanted* processes, const Make& make) {
+  Gpu gpu;
+  if (!find(device, gpu)) return kInvalid;
+  const unsigned int room = *count;
+  *count = static_cast<unsigned int>(gpu.processes.size());
+  if (room < *count) return kTooSmall;
+  for (std::size_t i = 0; i < gpu.processes.size(); ++i) processes[i] = make(gpu.processes[i]);
+  return kSuccess;
+}
+
 }  // namespace
 
 extern "C" {
@@ -85,24 +96,13 @@ int nvmlDeviceGetMemoryInfo(void* device, Memory* memory) {
 }
 
 int nvmlDeviceGetComputeRunningProcesses_v3(void* device, unsigned int* count, Process* processes) {
-  Gpu gpu;
-  if (!find(device, gpu)) return kInvalid;
-  const unsigned int room = *count;
-  *count = static_cast<unsigned int>(gpu.processes.size());
-  if (room < *count) return kTooSmall;
-  for (std::size_t i = 0; i < gpu.processes.size(); ++i) processes[i] = gpu.processes[i];
-  return kSuccess;
+  return list_processes(device, count, processes, [](const Process& process) { return process; });
 }
 
 // The first version of it, which libtorch asks where memory has run out.
 int nvmlDeviceGetComputeRunningProcesses(void* device, unsigned int* count, FirstProcess* processes) {
-  Gpu gpu;
-  if (!find(device, gpu)) return kInvalid;
-  const unsigned int room = *count;
-  *count = static_cast<unsigned int>(gpu.processes.size());
-  if (room < *count) return kTooSmall;
-  for (std::size_t i = 0; i < gpu.processes.size(); ++i) processes[i] = {gpu.processes[i].pid, gpu.processes[i].used};
-  return kSuccess;
+  return list_processes(device, count, processes,
+                        [](const Process& process) { return FirstProcess{process.pid, process.used}; });
 }
 
 int nvmlSystemGetCudaDriverVersion_v2(int* version) {

@@ -1,9 +1,17 @@
-// What is not left to libtorch's choice on a GPU. For the whole process, once, before the first operator on one; main
-// thread.
+// libtorch's library for NVIDIA's GPUs, which is not linked but loaded where there is a GPU, and what is not left to
+// its choice. Main thread.
 #pragma once
+
+#include <string>
 
 namespace step1x {
 
+// Why libtorch_cuda cannot be loaded; empty where it is. It has to come before the first operator of the process:
+// libtorch asks for its hooks once, and keeps those of the CPU's library, which know no device, for good.
+const std::string& load_cuda();
+
+// For the whole process, once, before the first operator on a GPU. REQUIRES: loaded.
+//
 // No cuDNN attention, which libtorch takes first on Hopper and Blackwell: it builds a plan, 20 to 40 ms, for each
 // length of a sequence that it has not had, and each prompt has another one in about eleven places. FlashAttention and
 // the memory-efficient kernel take any length.
