@@ -29,7 +29,7 @@ seconds_since() {
 }
 
 # attempt NAME COMMAND...: runs one stage, its output in build/logs/NAME.log, and prints one line with its duration; a
-# failure prints the log's tail too. Sets stage_rc and stage_log. It must not be called from a condition: bash would
+# failure prints the log's tail too. Sets stage_rc, stage_seconds and stage_log. It must not be called from a condition: bash would
 # ignore `set -e` within the stage.
 attempt() {
   local name=$1 started=$EPOCHREALTIME
@@ -41,10 +41,11 @@ attempt() {
   (set -e && "$@") >"$stage_log" 2>&1
   stage_rc=$?
   set -e
+  stage_seconds=$(seconds_since "$started")
   if ((stage_rc == 0)); then
-    printf '%s s\n' "$(seconds_since "$started")"
+    printf '%s s\n' "$stage_seconds"
   else
-    printf 'FAILED after %s s (exit status %d)\n' "$(seconds_since "$started")" "$stage_rc"
+    printf 'FAILED after %s s (exit status %d)\n' "$stage_seconds" "$stage_rc"
     tail -n "${STEP1X_LOG_TAIL:-40}" -- "$stage_log" | sed 's/^/   | /'
     printf '   log: %s\n' "$stage_log"
   fi
