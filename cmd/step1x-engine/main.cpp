@@ -8,7 +8,6 @@
 #include <memory>
 #include <optional>
 
-#include "base/duration.hpp"
 #include "base/error.hpp"
 #include "base/process.hpp"
 #include "base/version.hpp"
@@ -30,7 +29,6 @@ namespace {
 constexpr int kSoftwareFault = 70;  // EX_SOFTWARE
 // An edit of another worker's takes minutes at most; one that holds the GPU for longer may well hold it for hours.
 constexpr std::chrono::minutes kGpuPatience{2};
-constexpr std::int64_t kMaxBytes = std::int64_t{1} << 62;
 
 class Reporter : public engine::Progress {
  public:
@@ -74,25 +72,9 @@ class Reporter : public engine::Progress {
 
 Job read_job(const ipc::Message& message) {
   const ipc::Fields fields(message.body);
-  Job job;
-  job.id = fields.integer("id", 0, INT64_MAX);
-  job.width = static_cast<int>(fields.integer("width", 1, ipc::kMaxSide));
-  job.height = static_cast<int>(fields.integer("height", 1, ipc::kMaxSide));
-  job.prompt = fields.text("prompt");
-  job.negative_prompt = fields.text("negative_prompt", "");
-  job.size = static_cast<int>(fields.integer("size", 1, 1 << 20));
-  job.steps = static_cast<int>(fields.integer("steps", 1, 1 << 20));
-  job.guidance = fields.number("guidance", 0, 1000);
-  job.seed = fields.integer("seed", 0, INT64_MAX);
-  job.model = fields.text("model");
-  job.device = fields.text("device", "auto");
-  job.guidance_damping = fields.text("guidance_damping", "");
-  job.vae_tiling = fields.boolean("vae_tiling", false);
-  job.plan = fields.text("plan", "auto");
-  job.min_free_vram = fields.integer_or("min_free_vram", 0, kMaxBytes, 0);
-  if (message.body.contains("wait_gpu"))
-    job.wait_gpu = std::chrono::milliseconds(fields.integer("wait_gpu", 0, kLongestDuration.count()));
-  if (message.body.contains("max_vram")) job.max_vram = fields.integer("max_vram", -kMaxBytes, kMaxBytes);
+  Job job{request::read_job(message.body), fields.integer("id", 0, INT64_MAX),
+          static_cast<int>(fields.integer("width", 1, ipc::kMaxSide)),
+          static_cast<int>(fields.integer("height", 1, ipc::kMaxSide)), std::nullopt};
   if (message.fd) job.picture.emplace(message.fd.get(), job.width, job.height);
   return job;
 }

@@ -2,7 +2,6 @@
 // everything around it. A Runner is used from one thread; Progress may be asked from it at any time.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,27 +10,14 @@
 #include "ipc/frame.hpp"
 #include "ipc/lock.hpp"
 #include "ipc/picture.hpp"
+#include "request/job.hpp"
 
 namespace step1x::engine {
 
-struct Job {
+struct Job : request::Job {
   std::int64_t id = 0;
   int width = 0;  // of the picture given (edit) or wanted (generate)
   int height = 0;
-  std::string prompt;
-  std::string negative_prompt;
-  int size = 0;
-  int steps = 0;
-  double guidance = 0;
-  std::int64_t seed = 0;
-  std::string model;
-  std::string device;
-  std::string guidance_damping;  // "all", "early", "off"; empty: as the model's reference has it
-  bool vae_tiling = false;
-  std::string plan;                      // "auto", "resident", "staged", "stream"
-  std::optional<std::int64_t> max_vram;  // bytes; negative: so much less than is free
-  std::int64_t min_free_vram = 0;        // bytes that must be free before the model comes to the device
-  std::optional<std::chrono::milliseconds> wait_gpu;
   std::optional<ipc::PictureView> picture;  // none: generate
 };
 

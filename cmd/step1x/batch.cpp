@@ -178,6 +178,7 @@ ExitCode run_works(const BatchFlags& flags, const Context& context) {
   options.members = job_members(loaded, flags, common_prompt(flags));
   const bool seed = flags.seed && *flags.seed >= 0;
   const BatchWorks works = make_works(inputs, options.members, seed, shard);
+  options.members = request::without_picture(std::move(options.members));
   options.reader.folder = folder;
   options.reader.model = batch::model_stamp(options.members.at("model").get<std::string>());
   options.reader.limits = limits_of(loaded.settings);
@@ -217,7 +218,7 @@ ExitCode run_batch_command(const BatchFlags& flags, const Context& context) {
   return run_works(flags, context);
 }
 
-void add_input_flags(CLI::App& command, BatchInputs& inputs) {
+void add_place_flags(CLI::App& command, BatchInputs& inputs) {
   command
       .add_option("-i,--input,input", inputs.inputs,
                   "The pictures: folders, files, or - for a list of paths on standard input, one a line")
@@ -247,12 +248,6 @@ void add_input_flags(CLI::App& command, BatchInputs& inputs) {
 }
 
 void add_run_flags(CLI::App& command, BatchFlags& flags) {
-  command
-      .add_option(
-          "--size", flags.size,
-          "Edit at the area of a square with this side: 512, 768, 1024 or another; default: the model's own, or 1024")
-      ->type_name("N")
-      ->check(CLI::Range(16, 4096));
   command.add_option("--devices", flags.devices, "Spread the pictures over several: all, or cuda:0,cuda:1")
       ->type_name("DEVICES");
   command
@@ -285,10 +280,10 @@ void add_run_flags(CLI::App& command, BatchFlags& flags) {
 void add_batch(CLI::App& app, Context& context) {
   auto flags = std::make_shared<BatchFlags>();
   CLI::App* command = app.add_subcommand("batch", "Edit a folder of pictures; go on where it was left");
-  add_input_flags(*command, flags->inputs);
+  add_place_flags(*command, flags->inputs);
   add_run_flags(*command, *flags);
   add_job_flags(*command, *flags);
-  add_strip_flag(*command, *flags);
+  add_input_flags(*command, *flags);
   add_json_flag(*command, context);
   add_common_flags(*command, context);
   command->footer(

@@ -8,7 +8,6 @@
 #include <set>
 
 #include "base/error.hpp"
-#include "base/utf8.hpp"
 #include "batch/manifest.hpp"
 
 namespace step1x::cli {
@@ -73,7 +72,7 @@ std::string extension_of(const Item& item, image::Format format, const std::opti
 }
 
 std::string prompt_of(const Item& item, const BatchInputs& inputs, const std::string& common) {
-  std::string prompt = item.own.prompt.value_or("");
+  std::string prompt = item.own.value("prompt", "");
   if (prompt.empty() && inputs.sidecar_prompts) prompt = batch::sidecar_prompt(item).value_or("");
   if (prompt.empty()) prompt = common;
   if (prompt.find_first_not_of(" \t\r\n") == std::string::npos) {
@@ -81,28 +80,17 @@ std::string prompt_of(const Item& item, const BatchInputs& inputs, const std::st
                         "{} has no prompt: give one for all with -p, or one each with --manifest or --sidecar-prompts",
                         item.key);
   }
-  constexpr std::size_t kMaxPrompt = 65'536;
-  if (find_invalid_utf8(prompt) || prompt.size() > kMaxPrompt)
-    throw Error::format(ErrorCode::usage, "the prompt of {} is not valid UTF-8, or over {} bytes long", item.key,
-                        kMaxPrompt);
+  request::to_sent(request::parameter("prompt"), prompt, "the prompt of " + item.key);
   return prompt;
 }
 
+// `seed`: the members' own is meant for every item.
 batch::Json parameters_of(const Item& item, const ipc::Json& members, const std::string& prompt, bool seed) {
-  const batch::Overrides& own = item.own;
-  batch::Json parameters;
-  parameters["prompt"] = prompt;
-  parameters["negative_prompt"] = own.negative_prompt.value_or(members.at("negative_prompt").get<std::string>());
-  parameters["size"] = own.size.value_or(members.at("size").get<std::int64_t>());
-  parameters["steps"] = own.steps.value_or(members.at("steps").get<std::int64_t>());
-  parameters["guidance"] = own.guidance.value_or(members.at("guidance").get<double>());
-  parameters["seed"] = own.seed.value_or(seed ? members.at("seed").get<std::int64_t>() : batch::seed_of(item.key));
-  for (const char* name : {"guidance_damping", "vae_tiling"}) {
-    if (members.contains(name)) parameters[name] = members.at(name);
-  }
-  if (own.guidance_damping) parameters["guidance_damping"] = *own.guidance_damping;
-  if (own.vae_tiling) parameters["vae_tiling"] = *own.vae_tiling;
-  return parameters;
+  ipc::Json all = members;
+  if (!seed) all["seed"] = batch::seed_of(item.key);
+  all.update(item.own);
+  all["prompt"] = prompt;
+  return request::picture_parameters(all, true);
 }
 
 }  // namespace
@@ -130,8 +118,8 @@ BatchWorks make_works(const BatchInputs& inputs, const ipc::Json& members, bool 
     const std::string own_name =
         name.apply(fs::path(item.key).stem().string(), extension_of(item, work.format, inputs.format),
                    work.parameters["seed"].get<std::int64_t>(), i + 1);
-    work.output = item.own.output.value_or(batch::output_key(item.key, own_name));
-    if (item.own.output) work.format = image::format_from_extension(work.output).value_or(work.format);
+    work.output = item.output.value_or(batch::output_key(item.key, own_name));
+    if (item.output) work.format = image::format_from_extension(work.output).value_or(work.format);
     work.item = std::move(item);
     result.works.push_back(std::move(work));
   }

@@ -53,14 +53,8 @@ void add_edit(CLI::App& app, Context& context) {
           "-o,--output", flags->output,
           "Write here, replacing what is there; - for standard output; default: <input>-edited.png, replacing nothing")
       ->type_name("FILE");
-  command
-      ->add_option(
-          "--size", flags->size,
-          "Edit at the area of a square with this side: 512, 768, 1024 or another; default: the model's own, or 1024")
-      ->type_name("N")
-      ->check(CLI::Range(16, 4096));
   add_job_flags(*command, *flags);
-  add_strip_flag(*command, *flags);
+  add_input_flags(*command, *flags);
   add_json_flag(*command, context);
   add_common_flags(*command, context);
   command->footer(

@@ -6,29 +6,20 @@
 
 #include "commands.hpp"
 #include "config/config.hpp"
-#include "ipc/frame.hpp"
+#include "request/parameters.hpp"
 
 namespace step1x::cli {
 
 struct JobFlags {
+  // What the flags of the parameters' table say, as it is written there.
+  request::Json parameters = request::Json::object();
   std::optional<std::string> prompt;
   std::optional<std::string> prompt_file;
-  std::optional<std::string> negative_prompt;
   std::optional<std::string> format;
-  std::optional<std::int64_t> size;  // `edit` alone has a flag for it
-  std::optional<std::int64_t> steps;
-  std::optional<double> guidance;
-  std::optional<std::string> guidance_damping;
   std::optional<std::int64_t> seed;
   std::optional<std::string> model;
-  std::optional<std::string> device;
   std::optional<std::string> keep;
   std::optional<std::string> timeout;
-  std::optional<std::string> plan;
-  std::optional<std::string> max_vram;
-  std::optional<std::string> min_free_vram;
-  std::optional<std::string> wait_gpu;
-  bool vae_tiling = false;
   bool no_metadata = false;
   bool strip = false;  // where there is an input
   bool progress_json = false;
@@ -36,7 +27,8 @@ struct JobFlags {
 };
 
 void add_job_flags(CLI::App& command, JobFlags& flags);
-void add_strip_flag(CLI::App& command, JobFlags& flags);
+// What else a command has that starts from a picture.
+void add_input_flags(CLI::App& command, JobFlags& flags);
 
 // A flag goes before a setting. Throws Error(usage).
 config::Loaded apply_flags(config::Loaded loaded, const JobFlags& flags);
@@ -45,7 +37,8 @@ config::Loaded apply_flags(config::Loaded loaded, const JobFlags& flags);
 // Error(usage) when there is none, or one too long or not UTF-8.
 std::string read_prompt(const JobFlags& flags, bool stdin_taken);
 
-// A job's members of protocol.md section 4. Throws Error(model_missing).
-ipc::Json job_members(const config::Loaded& loaded, const JobFlags& flags, const std::string& prompt);
+// A job's members of protocol.md section 4: a flag goes before what the user has set, that before what the model is
+// made for, that before the table's own. Throws Error(usage), Error(model_missing).
+request::Json job_members(const config::Loaded& loaded, const JobFlags& flags, const std::string& prompt);
 
 }  // namespace step1x::cli

@@ -18,10 +18,7 @@ std::string record(const ipc::Json& request, const JobResult& result, const std:
   out["output"] = path;
   if (!input.empty()) out["input"] = input;
   for (const char* key : {"width", "height", "seed"}) out[key] = result.done[key];
-  for (const char* key : {"prompt", "negative_prompt", "size", "steps", "guidance", "model", "device"}) {
-    // What a generated picture is worked at follows from its width and height.
-    if (!input.empty() || std::string_view(key) != "size") out[key] = request[key];
-  }
+  out.update(request::all_parameters(request, !input.empty()));
   out["timings"] = result.done.value("timings", ipc::Json::object());
   for (const auto& [name, seconds] : client_timings.items()) out["timings"][name] = seconds;
   out["worker"] = {{"pid", result.worker.pid},
@@ -29,17 +26,6 @@ std::string record(const ipc::Json& request, const JobResult& result, const std:
                    {"build", result.worker.build},
                    {"spawned", result.spawned}};
   return out.dump(-1, ' ', false, ipc::Json::error_handler_t::replace) + "\n";
-}
-
-// Everything that decides what the picture is.
-nlohmann::ordered_json parameters_of(const ipc::Json& request) {
-  nlohmann::ordered_json parameters;
-  for (const char* key :
-       {"prompt", "negative_prompt", "size", "steps", "guidance", "seed", "guidance_damping", "vae_tiling"}) {
-    if (request.contains(key)) parameters[key] = request[key];
-  }
-  if (request["op"] == "generate") parameters.erase("size");
-  return parameters;
 }
 
 }  // namespace
@@ -67,9 +53,11 @@ void PictureJob::run(const ipc::Json& request, const InputPicture& input, const 
   const int width = result.done.at("width").get<int>();
   const int height = result.done.at("height").get<int>();
   const ipc::PictureView pixels(result.picture.get(), width, height);
+  const bool edited = request["op"] == "edit";
   image::EncodeOptions options;
-  options.metadata = image::result_metadata({loaded_.settings.metadata, !loaded_.settings.strip}, input.metadata,
-                                            {request["op"] == "edit", model_label(loaded_), parameters_of(request)});
+  options.metadata =
+      image::result_metadata({loaded_.settings.metadata, !loaded_.settings.strip}, input.metadata,
+                             {edited, model_label(loaded_), request::picture_parameters(request, edited)});
   const std::vector<std::byte> bytes = image::encode(pixels.pixels(), width, height, output.format(), options);
   const std::string path = output.write(bytes);
   timings_["write"] = std::chrono::duration<double>(Clock::now() - encode).count();

@@ -1,31 +1,21 @@
 // One picture of a batch. Plain data.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
 
-namespace step1x::batch {
+#include "request/parameters.hpp"
 
-// What an item has that differs from the batch's flags.
-struct Overrides {
-  std::optional<std::string> prompt;
-  std::optional<std::string> negative_prompt;
-  std::optional<std::int64_t> seed;
-  std::optional<std::int64_t> size;
-  std::optional<std::int64_t> steps;
-  std::optional<double> guidance;
-  std::optional<std::string> guidance_damping;
-  std::optional<bool> vae_tiling;
-  std::optional<std::string> output;  // relative to the output folder, instead of the template's
-};
+namespace step1x::batch {
 
 struct Item {
   // By which the journal knows it: the path below the input folder, or as it was named, with '/' between its parts.
   std::string key;
   std::filesystem::path input;
-  Overrides own;
+  // Its own parameters, as they are sent; they go before the batch's.
+  request::Json own = request::Json::object();
+  std::optional<std::string> output = {};  // relative to the output folder, instead of the template's
 };
 
 }  // namespace step1x::batch

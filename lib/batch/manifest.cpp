@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
-#include "ipc/guidance_damping.hpp"
+#include "request/parameters.hpp"
 
 namespace step1x::batch {
 namespace {
@@ -14,17 +14,23 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 30;
-constexpr const char* kKnown =
-    "input, prompt, negative_prompt, seed, size, steps, guidance, guidance_damping, vae_tiling, output";
+
+// What a line may have.
+std::string known() {
+  std::string names = "input";
+  for (const request::Parameter& parameter : request::parameters()) {
+    if (parameter.column) names += fmt::format(", {}", parameter.name);
+  }
+  return names + ", output";
+}
 
 // Where in which file, for messages.
 struct Place {
   const fs::path& file;
   std::size_t line;
 
-  Error error(const std::string& what) const {
-    return Error::format(ErrorCode::usage, "{}, line {}: {}", file.string(), line, what);
-  }
+  std::string text(const std::string& what) const { return fmt::format("{}, line {}: {}", file.string(), line, what); }
+  Error error(const std::string& what) const { return Error(ErrorCode::usage, text(what)); }
 };
 
 std::string read_file(const fs::path& file) {
@@ -46,19 +52,6 @@ std::string text_of(const Json& value, const std::string& name, const Place& pla
   return value.get<std::string>();
 }
 
-std::int64_t integer_of(const Json& value, const std::string& name, std::int64_t least, std::int64_t most,
-                        const Place& place) {
-  if (!value.is_number_integer() || value < least || value > most)
-    throw place.error(fmt::format("{} is {}, not a whole number from {} to {}", name, value.dump(), least, most));
-  return value.get<std::int64_t>();
-}
-
-std::string damping_of(const std::string& text, const Place& place) {
-  if (!ipc::is_guidance_damping(text))
-    throw place.error(fmt::format("guidance_damping is '{}', not all, early or off", text));
-  return text;
-}
-
 void check_output(const std::string& output, const Place& place) {
   const fs::path path(output);
   const bool outside = path.is_absolute() || std::ranges::find(path, fs::path("..")) != path.end();
@@ -70,34 +63,17 @@ void check_output(const std::string& output, const Place& place) {
 Item make_item(const Json& object, const fs::path& folder, const Place& place) {
   Item item;
   for (const auto& [name, value] : object.items()) {
-    Overrides& own = item.own;
+    const request::Parameter* parameter = request::find(name);
     if (value.is_null()) continue;
     if (name == "input" || name == "image") {
       item.key = fs::path(text_of(value, name, place)).lexically_normal().generic_string();
-    } else if (name == "prompt") {
-      own.prompt = text_of(value, name, place);
-    } else if (name == "negative_prompt") {
-      own.negative_prompt = text_of(value, name, place);
-    } else if (name == "seed") {
-      own.seed = integer_of(value, name, 0, std::int64_t{1} << 53, place);
-    } else if (name == "size") {
-      own.size = integer_of(value, name, 16, 4096, place);
-    } else if (name == "steps") {
-      own.steps = integer_of(value, name, 1, 1000, place);
-    } else if (name == "guidance") {
-      if (!value.is_number() || value < 0 || value > 100)
-        throw place.error(fmt::format("guidance is {}, not a number from 0 to 100", value.dump()));
-      own.guidance = value.get<double>();
-    } else if (name == "guidance_damping") {
-      own.guidance_damping = damping_of(text_of(value, name, place), place);
-    } else if (name == "vae_tiling") {
-      if (!value.is_boolean()) throw place.error(fmt::format("vae_tiling is {}, not true or false", value.dump()));
-      own.vae_tiling = value.get<bool>();
     } else if (name == "output") {
-      own.output = text_of(value, name, place);
-      check_output(*own.output, place);
+      item.output = text_of(value, name, place);
+      check_output(*item.output, place);
+    } else if (parameter != nullptr && parameter->column) {
+      item.own[name] = request::to_sent(*parameter, value, place.text(name));
     } else {
-      throw place.error(fmt::format("'{}' is none of {}", name, kKnown));
+      throw place.error(fmt::format("'{}' is none of {}", name, known()));
     }
   }
   if (item.key.empty()) throw place.error("there is no input");
@@ -124,12 +100,11 @@ std::vector<Item> from_lines(const std::string& text, const fs::path& file, cons
 // A cell as the JSON value that it means in its column.
 Json cell_value(const std::string& column, const std::string& cell) {
   if (cell.empty()) return nullptr;
-  for (const char* typed : {"seed", "size", "steps", "guidance", "vae_tiling"}) {
-    if (column != typed) continue;
-    Json value = Json::parse(cell, nullptr, /*allow_exceptions=*/false);
-    return value.is_number() || value.is_boolean() ? value : Json(cell);
-  }
-  return cell;
+  const request::Parameter* parameter = request::find(column);
+  if (parameter == nullptr || parameter->type == request::Type::text) return cell;
+  const auto first = cell.find_first_not_of(" \t");
+  if (first == std::string::npos) return cell;
+  return request::value_of_text(*parameter, cell.substr(first, cell.find_last_not_of(" \t") - first + 1));
 }
 
 std::vector<Item> from_table(const std::string& text, char separator, const fs::path& file, const fs::path& folder) {

@@ -1,9 +1,9 @@
 // A list of pictures with what each is to become: JSON lines (.jsonl, .ndjson), a table (.csv, .tsv; the first line
 // names the columns), or one JSON object {picture: prompt} (.json), which is what the reference's batch script reads.
 //
-// Members and columns: `input` (or `image`), and those of Overrides that are wanted: `prompt`, `negative_prompt`,
-// `seed`, `size`, `steps`, `guidance`, `output`. Paths are relative to `folder`. Empty cells count as not there.
-// Errors: Error(usage) with the file, the line and what is wrong with it; an unknown member is one.
+// Members and columns: `input` (or `image`), `output`, and the parameters that lib/request/parameters.cpp lets a
+// manifest have. Paths are relative to `folder`. Empty cells count as not there. Errors: Error(usage) with the file,
+// the line and what is wrong with it; an unknown member is one.
 #pragma once
 
 #include <filesystem>

@@ -45,7 +45,7 @@ void scan(const fs::path& folder, const std::string& prefix, const Selection& se
                         !fs::equivalent(entries->path(), selection.skip, ignored);
       if (into) scan(entries->path(), key + "/", selection, items);
     } else if (wanted(key, selection) && entries->is_regular_file(ignored)) {
-      items.push_back({key_of(key), entries->path(), {}});
+      items.push_back({key_of(key), entries->path()});
     }
   }
   if (problem)
@@ -86,7 +86,7 @@ std::vector<Item> read_list(const std::string& text, bool nul) {
 }
 
 Item named_item(const std::string& path) {
-  return {key_of(fs::path(path).lexically_normal().generic_string()), path, {}};
+  return {key_of(fs::path(path).lexically_normal().generic_string()), path};
 }
 
 std::optional<std::string> sidecar_prompt(const Item& item) {

@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "batch/digest.hpp"
+#include "request/parameters.hpp"
 
 namespace step1x::batch {
 namespace {
@@ -68,8 +69,10 @@ std::string_view name(Verdict verdict) {
 Verdict judge(const Work& work, const fs::path& folder, const std::string& model, const Json& line) {
   if (!line.is_object()) return Verdict::missing;
   const Json input = line.value("input", Json());
-  const bool same = line.value("parameters", Json()) == work.parameters && line.value("model", "") == model &&
-                    line.value("output", "") == work.output && same_contents(work.item.input, input);
+  const Json parameters = line.value("parameters", Json::object());
+  const bool same = parameters.is_object() && request::without_defaults(parameters) == work.parameters &&
+                    line.value("model", "") == model && line.value("output", "") == work.output &&
+                    same_contents(work.item.input, input);
   const bool failed = line.value("state", "") == "failed";
   if (failed) return same ? Verdict::failed : Verdict::changed;
   std::error_code ignored;

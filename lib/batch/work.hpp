@@ -16,7 +16,7 @@ struct Work {
   Item item;
   std::string output;  // relative to the output folder, with '/'
   image::Format format = image::Format::png;
-  // What the worker is asked for: prompt, negative_prompt, seed, size, steps, guidance, guidance_damping, vae_tiling.
+  // Those that decide the picture, as they are sent.
   Json parameters;
 };
 

@@ -82,7 +82,7 @@ class Reader {
 
   void read_environment() {
     for (const Key& key : keys()) {
-      for (const std::string_view name : {key.environment, key.alias}) {
+      for (const std::string_view name : {std::string_view(key.environment), key.alias}) {
         const auto text = name.empty() ? std::nullopt : environment(name);
         if (!text) continue;
         apply(key, value_of_text(key, key.type == "path" ? resolve_home(*text) : *text), name, loaded_.settings);

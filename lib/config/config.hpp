@@ -12,18 +12,14 @@
 #include <vector>
 
 #include "base/duration.hpp"
+#include "request/parameters.hpp"
 
 namespace step1x::config {
 
 struct Settings {
   std::string model;  // empty: none set
-  std::string device = "auto";
-  std::string plan = "auto";
-  std::string max_vram;
-  std::int64_t size = 1024;
-  std::int64_t steps = 28;
-  double guidance = 6.0;
-  std::string negative_prompt;
+  // Parameters of a job that are set, as they are written (lib/request/parameters.hpp).
+  request::Json job = request::Json::object();
   Duration timeout = kNever;
   Duration offload_delay{0};
   Duration idle_timeout = std::chrono::seconds(60);
@@ -41,11 +37,11 @@ struct Settings {
 
 // One key as a user sees it.
 struct Key {
-  std::string_view name;         // "idle_timeout"
-  std::string_view environment;  // "STEP1X_IDLE_TIMEOUT"
-  std::string_view alias;        // "GPU_IDLE_TIMEOUT": below `environment`, above the file; may be empty
-  std::string_view type;         // "duration", "integer", "number", "string", "boolean", "path"
-  std::string_view help;         // one line
+  std::string_view name;    // "idle_timeout"
+  std::string environment;  // "STEP1X_IDLE_TIMEOUT"
+  std::string_view alias;   // "GPU_IDLE_TIMEOUT": below `environment`, above the file; may be empty
+  std::string_view type;    // "duration", "integer", "number", "string", "boolean", "path"
+  std::string_view help;    // one line
 };
 const std::vector<Key>& keys();
 

@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "base/error.hpp"
+#include "request/parameters.hpp"
 
 namespace step1x::config {
 namespace {
@@ -20,33 +21,16 @@ struct Range {
 
 struct Row {
   Key key;
-  std::variant<std::string Settings::*, std::int64_t Settings::*, double Settings::*, bool Settings::*,
+  std::variant<const request::Parameter*, std::string Settings::*, std::int64_t Settings::*, bool Settings::*,
                Duration Settings::*>
       member;
   Range range = {};  // of numbers
 };
 
-// size, steps and guidance: ipc/protocol.md section 4; max_pixels and max_side: its section 2.
-constexpr std::array kRows{
+// Those that are no parameter of a job. max_pixels and max_side: ipc/protocol.md, section 2.
+const std::vector<Row> kOwnRows{
     Row{{"model", "STEP1X_MODEL", "MODEL_PATH", "path", "The model: a name from [models], or a folder"},
         &Settings::model},
-    Row{{"device", "STEP1X_DEVICE", "", "string", "Where to compute: auto, cpu, cuda:N or a GPU's UUID"},
-        &Settings::device},
-    Row{{"plan", "STEP1X_PLAN", "", "string",
-         "How much of the model is on the GPU at a time: auto, resident, staged or stream"},
-        &Settings::plan},
-    Row{{"max_vram", "STEP1X_MAX_VRAM", "", "string",
-         "Most memory of the GPU to use (\"20G\"), or with a minus sign how much to leave free"},
-        &Settings::max_vram},
-    Row{{"size", "STEP1X_SIZE", "", "integer", "Side of the square whose area pictures are edited at"},
-        &Settings::size,
-        {16, 4096}},
-    Row{{"steps", "STEP1X_STEPS", "", "integer", "Denoising steps"}, &Settings::steps, {1, 1000}},
-    Row{{"guidance", "STEP1X_GUIDANCE", "", "number", "How closely to follow the prompt"},
-        &Settings::guidance,
-        {0, 100}},
-    Row{{"negative_prompt", "STEP1X_NEGATIVE_PROMPT", "", "string", "What the picture shall not show"},
-        &Settings::negative_prompt},
     Row{{"timeout", "STEP1X_TIMEOUT", "", "duration", "Longest time one edit may take, waiting included"},
         &Settings::timeout},
     Row{{"offload_delay", "STEP1X_OFFLOAD_DELAY", "", "duration",
@@ -78,18 +62,53 @@ constexpr std::array kRows{
         {1, 1e12}},
 };
 
+std::string_view type_name(request::Type type) {
+  switch (type) {
+    case request::Type::integer:
+      return "integer";
+    case request::Type::number:
+      return "number";
+    case request::Type::boolean:
+      return "boolean";
+    case request::Type::duration:
+      return "duration";
+    case request::Type::text:
+    case request::Type::word:
+    case request::Type::size:
+    case request::Type::signed_size:
+      break;
+  }
+  return "string";
+}
+
+std::string variable_of(std::string_view name) {
+  std::string variable = "STEP1X_";
+  for (const char c : name) variable += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return variable;
+}
+
+// The model first, then what concerns a job.
+const std::vector<Row>& rows() {
+  static const std::vector<Row> all = [] {
+    std::vector<Row> list{kOwnRows.front()};
+    for (const request::Parameter& parameter : request::parameters()) {
+      if (!parameter.setting) continue;
+      const std::string_view name = parameter.name;
+      list.push_back({{name, variable_of(name), "", type_name(parameter.type), parameter.help}, &parameter});
+    }
+    list.insert(list.end(), kOwnRows.begin() + 1, kOwnRows.end());
+    return list;
+  }();
+  return all;
+}
+
 const Row& row_of(const Key& key) {
-  return *std::ranges::find(kRows, key.name, [](const Row& row) { return row.key.name; });
+  return *std::ranges::find(rows(), key.name, [](const Row& row) { return row.key.name; });
 }
 
-// An integer's limits are whole: 16, not 16.0.
-std::string range_text(const Row& row) {
-  return fmt::format("{} {} from {:.0f} to {:.0f}", row.key.type == "integer" ? "an" : "a", row.key.type, row.range.low,
-                     row.range.high);
-}
-
+// What a value of a row that is no parameter's has to be.
 std::string expected(const Row& row) {
-  if (row.key.type == "integer" || row.key.type == "number") return range_text(row);
+  if (row.key.type == "integer") return fmt::format("an integer from {:.0f} to {:.0f}", row.range.low, row.range.high);
   if (row.key.type == "boolean") return "true or false";
   return "a string in quotes";
 }
@@ -111,25 +130,22 @@ class Setter {
   Setter(const Row& row, const Value& value, std::string_view where, Settings& settings)
       : row_(row), value_(value), where_(where), settings_(settings) {}
 
+  void operator()(const request::Parameter* parameter) const {
+    const request::Json written = std::visit([](const auto& value) { return request::Json(value); }, value_);
+    if (written.is_string()) check_text(written.get_ref<const std::string&>());
+    request::to_sent(*parameter, written, fmt::format("{}: {}", where_, row_.key.name));
+    settings_.job[std::string(row_.key.name)] = written;
+  }
   void operator()(std::string Settings::* member) const {
     const auto* text = std::get_if<std::string>(&value_);
     if (text == nullptr) throw wrong();
-    if (text->find('\0') != std::string::npos)
-      throw Error::format(ErrorCode::usage, "{}: {} must not hold a NUL", where_, row_.key.name);
+    check_text(*text);
     settings_.*member = *text;
   }
   void operator()(std::int64_t Settings::* member) const {
     const auto* integer = std::get_if<std::int64_t>(&value_);
     if (integer == nullptr || !in_range(static_cast<double>(*integer))) throw wrong();
     settings_.*member = *integer;
-  }
-  void operator()(double Settings::* member) const {
-    const auto* integer = std::get_if<std::int64_t>(&value_);
-    const auto* number = std::get_if<double>(&value_);
-    if (integer == nullptr && number == nullptr) throw wrong();
-    const double wanted = integer != nullptr ? static_cast<double>(*integer) : *number;
-    if (!in_range(wanted)) throw wrong();
-    settings_.*member = wanted;
   }
   void operator()(bool Settings::* member) const {
     const auto* boolean = std::get_if<bool>(&value_);
@@ -148,11 +164,15 @@ class Setter {
   }
 
  private:
+  void check_text(const std::string& text) const {
+    if (text.find('\0') != std::string::npos)
+      throw Error::format(ErrorCode::usage, "{}: {} must not hold a NUL", where_, row_.key.name);
+  }
   // False for NaN.
   bool in_range(double number) const { return number >= row_.range.low && number <= row_.range.high; }
   Error wrong() const {
-    return Error::format(ErrorCode::usage, "{}: {} must be {}, not {}", where_, row_.key.name, expected(row_),
-                         shown(value_));
+    return Error::format(ErrorCode::usage, "{}: {}: {} is not {}", where_, row_.key.name, shown(value_),
+                         expected(row_));
   }
 
   const Row& row_;
@@ -195,8 +215,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
 const std::vector<Key>& keys() {
   static const std::vector<Key> all = [] {
     std::vector<Key> list;
-    list.reserve(kRows.size());
-    for (const Row& row : kRows) list.push_back(row.key);
+    list.reserve(rows().size());
+    for (const Row& row : rows()) list.push_back(row.key);
     return list;
   }();
   return all;
@@ -218,16 +238,19 @@ std::string suggestion(std::string_view name) {
 }
 
 Value value_of_text(const Key& key, const std::string& text) {
+  if (const auto* parameter = std::get_if<const request::Parameter*>(&row_of(key).member)) {
+    const request::Json value = request::value_of_text(**parameter, text);
+    if (value.is_number_integer()) return value.get<std::int64_t>();
+    if (value.is_number()) return value.get<double>();
+    if (value.is_boolean()) return value.get<bool>();
+    return text;
+  }
   const char* begin = text.data();
   const char* end = begin + text.size();
   if (key.type == "integer") {
     std::int64_t integer = 0;
     const auto [stop, problem] = std::from_chars(begin, end, integer);
     if (problem == std::errc{} && stop == end) return integer;
-  } else if (key.type == "number") {
-    double number = 0;
-    const auto [stop, problem] = std::from_chars(begin, end, number);
-    if (problem == std::errc{} && stop == end) return number;
   } else if (key.type == "boolean") {
     if (text == "true" || text == "1") return true;
     if (text == "false" || text == "0") return false;
@@ -260,10 +283,15 @@ std::string in_quotes(std::string_view text) {
 std::string written(const Key& key, const Settings& settings) {
   struct Writer {
     const Settings& settings;
+    std::string operator()(const request::Parameter* parameter) const {
+      request::Json value = settings.job.value(std::string(parameter->name), request::fallback(*parameter));
+      if (value.is_number_float()) return fmt::format("{}", value.get<double>());
+      if (value.is_number() || value.is_boolean()) return value.dump();
+      return in_quotes(value.is_null() ? "" : value.get<std::string>());
+    }
     std::string operator()(std::string Settings::* member) const { return in_quotes(settings.*member); }
     std::string operator()(Duration Settings::* member) const { return written_duration(settings.*member); }
     std::string operator()(std::int64_t Settings::* member) const { return fmt::format("{}", settings.*member); }
-    std::string operator()(double Settings::* member) const { return fmt::format("{}", settings.*member); }
     std::string operator()(bool Settings::* member) const { return fmt::format("{}", settings.*member); }
   };
   return std::visit(Writer{settings}, row_of(key).member);

@@ -2,16 +2,14 @@
 
 #include "base/error.hpp"
 #include "ipc/fields.hpp"
-#include "ipc/guidance_damping.hpp"
 #include "ipc/picture.hpp"
-#include "memory/planner.hpp"
+#include "request/job.hpp"
 
 namespace step1x::worker {
 namespace {
 
 constexpr std::int64_t kMaxId = 1LL << 53;
 constexpr std::size_t kMaxPath = 4096;
-constexpr std::int64_t kMaxLimit = 1LL << 62;
 
 }  // namespace
 
@@ -25,31 +23,17 @@ std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number) {
   const auto height = fields.integer("height", 1, ipc::kMaxSide);
   if (op == "edit" && !message.fd) throw Error(ErrorCode::usage, "edit: no picture came with the request");
   if (op == "edit") ipc::PictureView(message.fd.get(), static_cast<int>(width), static_cast<int>(height));
-  fields.text("prompt");
-  fields.text("negative_prompt", "");
-  fields.integer("size", 16, 4096);
-  job->steps = static_cast<int>(fields.integer("steps", 1, 1000));
-  fields.number("guidance", 0, 100);
-  fields.integer("seed", 0, kMaxId);
-  job->model = fields.text("model", kMaxPath);
+  const request::Job asked = request::read_job(message.body);
+  job->steps = asked.steps;
+  job->model = asked.model;
   if (!job->model.starts_with('/') && !job->model.starts_with("fake:")) {
     throw Error::format(ErrorCode::usage, "model: {} is not an absolute path", ipc::shown(job->model));
   }
-  job->device = fields.text("device", "auto", kMaxPath);
+  job->device = asked.device;
   const std::string visible = fields.text("visible_devices", "", kMaxPath);
   const std::string container = fields.text("container_devices", "", kMaxPath);
   if (!visible.empty()) job->environment.push_back("CUDA_VISIBLE_DEVICES=" + visible);
   if (!container.empty()) job->environment.push_back("NVIDIA_VISIBLE_DEVICES=" + container);
-  const std::string damping = fields.text("guidance_damping", "");
-  if (!damping.empty() && !ipc::is_guidance_damping(damping))
-    throw Error::format(ErrorCode::usage, "guidance_damping: '{}' is none of all, early, off", damping);
-  fields.boolean("vae_tiling", false);
-  const std::string plan = fields.text("plan", "auto");
-  if (plan != "auto" && !plan_kind(plan))
-    throw Error::format(ErrorCode::usage, "plan: {} is none of auto, resident, staged, stream", ipc::shown(plan));
-  fields.integer_or("max_vram", -kMaxLimit, kMaxLimit, 0);
-  fields.integer_or("min_free_vram", 0, kMaxLimit, 0);
-  fields.integer_or("wait_gpu", 0, kLongestDuration.count(), 0);
   const std::string priority = fields.text("priority", "interactive");
   if (priority != "interactive" && priority != "batch") {
     throw Error::format(ErrorCode::usage, "priority: {} is neither interactive nor batch", ipc::shown(priority));

@@ -70,7 +70,7 @@ TEST_CASE("a list has a path a line, or for each zero byte") {
 TEST_CASE("the prompt beside a picture") {
   const test::TempDir dir;
   dir.write("a.jpg", "x");
-  Item item{"a.jpg", dir.path() / "a.jpg", {}};
+  Item item{"a.jpg", dir.path() / "a.jpg"};
   CHECK(!sidecar_prompt(item));
   dir.write("a.txt", "make it red\n");
   CHECK(sidecar_prompt(item) == "make it red");
@@ -145,14 +145,14 @@ TEST_CASE("manifests of every kind say the same") {
     REQUIRE(items.size() == 2);
     CHECK(items[0].key == "sub/a.jpg");
     CHECK(items[0].input == "/photos/sub/a.jpg");
-    CHECK(items[0].own.prompt == "make it \"red\", now");
-    CHECK(items[0].own.seed == 7);
-    CHECK(items[0].own.guidance == 4.5);
-    CHECK(items[0].own.guidance_damping == "off");
-    CHECK(items[0].own.vae_tiling == true);
+    CHECK(items[0].own["prompt"] == "make it \"red\", now");
+    CHECK(items[0].own["seed"] == 7);
+    CHECK(items[0].own["guidance"] == 4.5);
+    CHECK(items[0].own["guidance_damping"] == "off");
+    CHECK(items[0].own["vae_tiling"] == true);
     CHECK(items[1].key == "b.jpg");
-    CHECK(items[1].own.prompt == "blue");
-    CHECK(!items[1].own.seed);
+    CHECK(items[1].own["prompt"] == "blue");
+    CHECK(!items[1].own.contains("seed"));
   };
   check("m.jsonl",
         "{\"input\":\"sub/a.jpg\",\"prompt\":\"make it \\\"red\\\", now\",\"seed\":7,\"guidance\":4.5,"
@@ -160,13 +160,13 @@ TEST_CASE("manifests of every kind say the same") {
         "{\"image\":\"./b.jpg\",\"prompt\":\"blue\",\"seed\":null}");
   check("m.csv",
         "\xef\xbb\xbfinput,prompt,seed,guidance,guidance_damping,vae_tiling\r\n"
-        "sub/a.jpg,\"make it \"\"red\"\", now\",7,4.5,off,true\r\nb.jpg,blue,,,,\r\n");
+        "sub/a.jpg,\"make it \"\"red\"\", now\", 7 ,4.5,off,true\r\nb.jpg,blue,,,,\r\n");
   check("m.tsv",
         "input\tprompt\tseed\tguidance\tguidance_damping\tvae_tiling\n"
         "sub/a.jpg\t\"make it \"\"red\"\", now\"\t7\t4.5\toff\ttrue\nb.jpg\tblue\t\t\t\t\n");
   const auto items = read_manifest(dir.write("m.json", R"({"a.jpg": "red", "b.jpg": "blue"})"), "/photos");
   REQUIRE(items.size() == 2);
-  CHECK(items[1].own.prompt == "blue");
+  CHECK(items[1].own["prompt"] == "blue");
 }
 
 TEST_CASE("what is wrong in a manifest is told with its line") {

@@ -6,6 +6,7 @@
 #include "base/error.hpp"
 #include "cmd/step1x/commands.hpp"
 #include "config/config.hpp"
+#include "request/parameters.hpp"
 
 using namespace step1x;
 
@@ -61,6 +62,22 @@ Json settings_json() {
   return list;
 }
 
+Json parameters_json() {
+  Json list = Json::array();
+  for (const request::Parameter& row : request::parameters()) {
+    const bool limited = row.type == request::Type::integer || row.type == request::Type::number;
+    list.push_back({{"name", row.name},
+                    {"expected", request::expected(row)},
+                    {"low", limited ? Json(row.low) : Json()},
+                    {"high", limited ? Json(row.high) : Json()},
+                    {"words", row.words},
+                    {"most_bytes", row.most_bytes},
+                    {"required", row.presence == request::Presence::required},
+                    {"fallback", request::fallback(row)}});
+  }
+  return list;
+}
+
 Json errors_json() {
   Json list = Json::array();
   for (int i = 0; i <= static_cast<int>(ErrorCode::protocol); ++i) {
@@ -78,6 +95,9 @@ int main() {
   cli::define(app, context);
   Json commands = Json::array();
   walk(app, "", commands);
-  const Json all = {{"commands", commands}, {"settings", settings_json()}, {"errors", errors_json()}};
+  const Json all = {{"commands", commands},
+                    {"settings", settings_json()},
+                    {"parameters", parameters_json()},
+                    {"errors", errors_json()}};
   std::puts(all.dump(2).c_str());
 }

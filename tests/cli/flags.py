@@ -26,7 +26,7 @@ class Built:
     def range_of(self, setting):
         """The range that the error for a number far outside of it names: "16 to 4096"."""
         answer = run([self.step1x, "config", "show", "--config", "/dev/null"], {setting["environment"][0]: "-1e9"}, code=2)
-        return re.search(r"from (\S+ to \S+),", answer.stderr).group(1)
+        return re.search(r"from (\S+ to \S+)$", answer.stderr).group(1)
 
 
 def run(command, environment=None, code=0):
@@ -239,14 +239,42 @@ def check_protocol(built, source):
 
     def first_cells(section):
         body = re.search(rf"^## {section}\..*?(?=^## |\Z)", protocol, re.M | re.S).group(0)
+        body = body.partition("A job's members:")[0]
         return {n for cell in re.findall(r"^\| (`.*?) \|", body, re.M) for n in re.findall(r"`(\w+)`", cell)}
 
-    job = re.search(r"^A job's members: (.*?)\n\n", protocol, re.M | re.S).group(1)
-    members = re.findall(r"(?:^|[,)] |\n)`(\w+)` \(", job)
+    rows = job_rows(protocol)
+    members = {n for names, _, _ in rows for n in re.findall(r"`(\w+)`", names)}
     yield from differences("requests", "ipc/protocol.md", first_cells(4), "step1x-protocol.7", page.names("REQUESTS"))
     yield from differences("job", "ipc/protocol.md", members, "step1x-protocol.7", page.names("REQUESTS", 1))
     yield from differences("events", "ipc/protocol.md", first_cells(5), "step1x-protocol.7", page.names("EVENTS"))
     yield from differences("status", "ipc/protocol.md", first_cells(6), "step1x-gpu.1", Page(source, "step1x-gpu.1").names("STATUS RECORD"))
+    yield from check_parameters(built.tables["parameters"], {re.sub("`", "", names): (value, absent) for names, value, absent in rows})
+
+
+def job_rows(protocol):
+    """The cells of the table of a job's members."""
+    table = re.search(r"^A job's members:\n\n(.*?)\n\n", protocol, re.M | re.S).group(1)
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()[2:]]
+
+
+def check_parameters(parameters, rows):
+    """That ipc/protocol.md says of each parameter what the table of lib/request says."""
+    for parameter in parameters:
+        name = parameter["name"]
+        value, absent = rows.get(name, ("", ""))
+        wanted = [f"`{word}`" for word in parameter["words"]]
+        if parameter["low"] is not None and parameter["high"] < 1e9:
+            wanted.append(f"{parameter['low']:g} to {parameter['high']:g}")
+        if parameter["most_bytes"] == 65536:
+            wanted.append("at most 65,536 bytes")
+        for text in wanted:
+            if text not in value:
+                yield f"job: ipc/protocol.md does not say {text} of {name}"
+        fallback = json.dumps(parameter["fallback"]).strip('"') or '""'
+        if parameter["required"] != (absent == "refused"):
+            yield f"job: ipc/protocol.md says that a request without {name} is {absent!r}"
+        if not parameter["required"] and parameter["fallback"] is not None and absent != f"`{fallback}`":
+            yield f"job: ipc/protocol.md has {absent} for a request without {name}, and lib/request {fallback}"
 
 
 CHECKS = [check_commands, check_examples, check_exit_codes, check_error_codes, check_settings, check_worker, check_protocol]

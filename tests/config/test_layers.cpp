@@ -12,7 +12,7 @@ TEST_CASE("with neither file nor environment the defaults hold") {
   const Loaded loaded = load(std::nullopt);
   CHECK(!loaded.file_exists);
   CHECK(loaded.file == scene.default_file());
-  CHECK(loaded.settings.steps == 28);
+  CHECK(loaded.settings.job.empty());
   CHECK(loaded.entries.size() == keys().size());
   for (const Entry& e : loaded.entries) CHECK(e.source == "default");
 }
@@ -40,6 +40,9 @@ TEST_CASE("MODEL_PATH is the model when STEP1X_MODEL is not set") {
 TEST_CASE("every key can be set by its environment variable, and by its line in the file") {
   // The type says which text is a value.
   const auto sample = [](const Key& key) -> std::string {
+    const request::Parameter* parameter = request::find(key.name);
+    if (parameter != nullptr && parameter->type == request::Type::word) return std::string(parameter->words.back());
+    if (parameter != nullptr && parameter->type == request::Type::signed_size) return "17";
     if (key.type == "integer" || key.type == "number") return "17";
     if (key.type == "boolean") return "false";
     if (key.type == "duration") return "17s";
@@ -68,7 +71,7 @@ TEST_CASE("an empty variable counts as not set") {
   scene.set("STEP1X_CONFIG", "");
   scene.set("XDG_CONFIG_HOME", "");
   const Settings settings = load(std::nullopt).settings;
-  CHECK(settings.steps == 5);
+  CHECK(settings.job["steps"] == 5);
   CHECK(settings.idle_timeout == 7s);
 }
 
@@ -77,13 +80,13 @@ TEST_CASE("the file is --config, else STEP1X_CONFIG, else below XDG_CONFIG_HOME,
   const test::TempDir other;
   const auto flag = other.write("flag.toml", "steps = 1");
   scene.write_default("steps = 4");
-  CHECK(load(std::nullopt).settings.steps == 4);
+  CHECK(load(std::nullopt).settings.job["steps"] == 4);
   other.write("step1x/config.toml", "steps = 3");
   scene.set("XDG_CONFIG_HOME", other.path().string());
-  CHECK(load(std::nullopt).settings.steps == 3);
+  CHECK(load(std::nullopt).settings.job["steps"] == 3);
   scene.set("STEP1X_CONFIG", other.write("variable.toml", "steps = 2").string());
-  CHECK(load(std::nullopt).settings.steps == 2);
-  CHECK(load(flag).settings.steps == 1);
+  CHECK(load(std::nullopt).settings.job["steps"] == 2);
+  CHECK(load(flag).settings.job["steps"] == 1);
   CHECK(load(flag).file == flag);
 }
 
@@ -99,7 +102,7 @@ TEST_CASE("without HOME the home of the user database counts") {
   CHECK(load("/dev/null").file == "/dev/null");
   // The developer's own file, if there is one, may hold anything.
   scene.set("STEP1X_CONFIG", "/dev/null");
-  CHECK(load(std::nullopt).settings.steps == 28);
+  CHECK(load(std::nullopt).settings.job.empty());
   scene.unset("STEP1X_CONFIG");
   if (std::filesystem::exists(home_directory() + "/.config/step1x/config.toml")) return;
   CHECK(load(std::nullopt).file == std::filesystem::path(home_directory()) / ".config/step1x/config.toml");
@@ -113,7 +116,7 @@ TEST_CASE("a relative --config is shown with its whole path") {
   std::filesystem::current_path(folder.path());
   const Loaded loaded = load("my.toml");
   std::filesystem::current_path(before);
-  CHECK(loaded.settings.steps == 9);
+  CHECK(loaded.settings.job["steps"] == 9);
   CHECK(loaded.file == folder.path() / "my.toml");
 }
 

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -253,6 +254,36 @@ class Said(batch_case.Case):
         done = self.run_step1x("batch", "--verify", self.out, check=3)
         self.assertIn("p001.png is not what was written\np002.png is not there\n", done.stdout)
         self.run_step1x("batch", "--verify", self.photos, check=2)
+
+
+class OlderBuild(batch_case.Case):
+    """What a build of before the parameters' table has left behind."""
+
+    DATA = pathlib.Path(harness.__file__).parent.parent / "data/batch"
+
+    def test_a_finished_batch_of_an_older_build_is_done_and_not_a_byte_of_it_changes(self):
+        shutil.copytree(self.DATA / "in", self.photos)
+        shutil.copytree(self.DATA / "out", self.out)
+        before = self.hashes()
+        done = self.run_step1x("batch", "--manifest", self.photos / "list.csv", self.photos, "-o", self.out, "-p", "make it red", "-n", "ugly", "--steps", 3,
+                               "--size", 32, "--guidance", 4.5, "--model", "fake:step=1ms", "--json", check=0)
+        record = json.loads(done.stdout)
+        self.assertEqual((record["done"], record["skipped"], record["left"]), (0, 4, 0))
+        self.assertEqual((self.hashes(), self.worker_pids()), (before, []))
+        # And another parameter is seen, so this could fail.
+        todo = json.loads(self.run_step1x("batch", "-i", self.photos, "-o", self.out, "-p", "make it red", "--model", "fake:step=1ms", "--steps", 4, "--dry-run",
+                                          "--json", check=0).stdout)
+        self.assertEqual({item["state"] for item in todo["items"]}, {"changed"})
+
+    def test_a_client_of_an_older_build_is_served(self):
+        self.run_step1x("worker", "start", check=0)
+        connection = self.connect()
+        self.addCleanup(connection.close)
+        # As 990b366 wrote it.
+        connection.edit(prompt="make it red", negative_prompt="", size=1024, steps=2, guidance=6.0, seed=7, model="fake:", device="auto", priority="interactive",
+                        timers={"offload_delay": 0, "idle_timeout": 60000, "host_timeout": 600000, "exit_timeout": 1800000, "auto_monitor": True},
+                        guidance_damping="early", vae_tiling=True, min_free_vram=1048576, wait_gpu=5000, plan="staged", max_vram=-1048576)
+        self.assertEqual(connection.until("done", "error")["event"], "done")
 
 
 if __name__ == "__main__":

@@ -208,7 +208,7 @@ class TwoDevices(DeviceCase):
         harness.eventually(lambda: len(self.engine_pids()) == 2, what="two engines")
         engines = self.engine_pids()
         status = self.status()
-        self.assertEqual([(device["device"], device["pid"] in engines) for device in status["devices"]], [(device, True) for device in self.DEVICES])
+        self.assertEqual([(device["device"], device["pid"] in engines) for device in status["devices"]], [(device, True) for device in self.DEVICES], f"{engines} {status}")
         harness.eventually(lambda: all(arenas_of(pid)[1] and "r--s" in arenas_of(pid)[1][0] for pid in engines), what="both read the arena")
         [arena] = {descriptor.st_ino for pid in [self.worker()] for descriptor in arenas_of(pid)[0]}
         for pid in engines:
