@@ -31,7 +31,16 @@ class Slot {
     std::function<void(const ipc::Peer&)> other_build;  // the installed engine is not of our build
     std::function<void()> changed;                      // anything: time to decide anew
   };
-  enum class State { idle, starting, loading, working, offloading, ending };
+  enum class State {
+    idle,        // with an engine or without
+    starting,    // the engine has not said hello
+    replacing,   // the job waits for the end of an engine that does not suit it, or is ending anyway, and then for
+                 // another
+    loading,     // the engine has the job, and no model yet
+    working,     // the engine has the job
+    offloading,  // the engine drops the model from the device
+    ending,      // the engine, and no other one comes
+  };
 
   Slot(boost::asio::io_context& io, std::string engine_program, Events events);
 
@@ -73,6 +82,7 @@ class Slot {
  private:
   void start_engine();
   void send_job();
+  bool engine_has_job() const { return state_ == State::loading || state_ == State::working; }
   void on_message(ipc::Message message);
   void on_memory(const ipc::Json& body);
   void on_exit(const std::string& how);
@@ -91,9 +101,6 @@ class Slot {
   std::shared_ptr<Engine> engine_;
   std::string launch_key_;
   std::shared_ptr<Job> job_;
-  bool job_sent_ = false;
-  // The job waits for the end of an engine that does not suit it, or is ending anyway; then comes the next.
-  bool another_wanted_ = false;
   std::string model_;
   State state_ = State::idle;
   Location location_ = Location::unloaded;
