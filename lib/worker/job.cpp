@@ -9,8 +9,6 @@
 namespace step1x::worker {
 namespace {
 
-constexpr std::int64_t kMaxId = 1LL << 53;
-constexpr std::size_t kMaxPath = 4096;
 constexpr std::int64_t kMaxLimit = 1LL << 62;
 
 }  // namespace

@@ -62,10 +62,6 @@ class Slot {
   const std::string& device() const { return device_; }
   // What its engine made of that; empty until it says so.
   const std::string& engine_device() const { return engine_device_; }
-  // It is this device's: by the name of its last job, or by what its engine made of that.
-  bool serves(const std::string& device) const {
-    return device == device_ || device == engine_device_ || (!gpu_uuid_.empty() && device == gpu_uuid_);
-  }
   // Of the GPU that its engine has taken; empty: none.
   const std::string& gpu_uuid() const { return gpu_uuid_; }
   const std::string& model() const { return model_; }

@@ -1,0 +1,73 @@
+// What clients want done with the model, or with the worker itself, and when that may be.
+#include <utility>
+
+#include "base/error.hpp"
+#include "ipc/fields.hpp"
+#include "worker/worker.hpp"
+
+namespace step1x::worker {
+
+std::string Worker::in_the_way() const {
+  const std::size_t running = fleet_.running();
+  if (running == 1) return fmt::format("a job is running and {} are waiting", queue_.size());
+  if (running > 1) return fmt::format("{} jobs are running and {} are waiting", running, queue_.size());
+  if (!queue_.empty()) return fmt::format("{} jobs are waiting", queue_.size());
+  for (const auto& session : sessions_) {
+    if (session->lease)
+      return fmt::format("process {}{} holds a lease", session->peer.pid,
+                         session->lease->label.empty() ? "" : " (" + session->lease->label + ")");
+  }
+  return fmt::format("the model is moving ({})", name(fleet_.state()));
+}
+
+void Worker::when_free(Action action, const std::string& op, const ipc::Json& body) {
+  const std::string mode = ipc::Fields(body).text("mode", "refuse");
+  if (mode != "refuse" && mode != "wait" && mode != "force")
+    throw Error::format(ErrorCode::usage, "mode: {} is none of refuse, wait, force", ipc::shown(mode));
+  if (mode == "refuse" && busy()) {
+    throw Error::format(ErrorCode::busy, "cannot {} now: {}; --wait waits for the end, --force cancels the jobs", op,
+                        in_the_way());
+  }
+  if (mode == "force") {
+    cancel_all();
+    for (const auto& session : sessions_) session->lease.reset();
+  }
+  actions_.push_back(std::move(action));
+  update();
+}
+
+bool Worker::run_next_action() {
+  // A model that moves by itself ends that by itself: nobody is refused for it.
+  if (!fleet_.settled()) return false;
+  if (busy() || actions_.empty()) return false;
+  const Action action = std::move(actions_.front());
+  actions_.pop_front();
+  (this->*action.run)(action);
+  return true;
+}
+
+void Worker::offload(const Action& action) {
+  fleet_.offload_all();
+  settling_.push_back({action.session, action.id, [this] { return fleet_.location() != Location::gpu; }});
+}
+
+void Worker::release(const Action& action) {
+  fleet_.release();
+  settling_.push_back(
+      {action.session, action.id, [this] { return !fleet_.has_engine() && !fleet_.arena().freeing(); }});
+}
+
+void Worker::shutdown(const Action& action) {
+  action.session->answer({{"event", "ok"}}, action.id);
+  leave("asked to");
+}
+
+void Worker::answer_settled() {
+  settling_.remove_if([](const Settling& each) {
+    if (!each.settled()) return false;
+    each.session->answer({{"event", "ok"}}, each.id);
+    return true;
+  });
+}
+
+}  // namespace step1x::worker
