@@ -1,4 +1,5 @@
 // What clients want done with the model, or with the worker itself, and when that may be.
+#include <algorithm>
 #include <utility>
 
 #include "base/error.hpp"
@@ -28,7 +29,8 @@ void Worker::when_free(Action action, const std::string& op, const ipc::Json& bo
     throw Error::format(ErrorCode::busy, "cannot {} now: {}; --wait waits for the end, --force cancels the jobs", op,
                         in_the_way());
   }
-  if (mode == "force") {
+  action.forced = mode == "force";
+  if (action.forced) {
     cancel_all();
     for (const auto& session : sessions_) session->lease.reset();
   }
@@ -36,12 +38,19 @@ void Worker::when_free(Action action, const std::string& op, const ipc::Json& bo
   update();
 }
 
+// What is forced waits for the engines to stop, and would wait for ever if they were given more. What has begun is not
+// disturbed either: a release would wait for the end of the next job's engine.
+bool Worker::held() const {
+  return !settling_.empty() || std::ranges::any_of(actions_, &Action::forced);
+}
+
 bool Worker::run_next_action() {
   // A model that moves by itself ends that by itself: nobody is refused for it.
   if (!fleet_.settled()) return false;
-  if (busy() || actions_.empty()) return false;
-  const Action action = std::move(actions_.front());
-  actions_.pop_front();
+  const auto due = std::ranges::find_if(actions_, [this](const Action& action) { return action.forced || !busy(); });
+  if (due == actions_.end()) return false;
+  const Action action = std::move(*due);
+  actions_.erase(due);
   (this->*action.run)(action);
   return true;
 }
