@@ -6,12 +6,6 @@
 #include "request/job.hpp"
 
 namespace step1x::worker {
-namespace {
-
-constexpr std::int64_t kMaxId = 1LL << 53;
-constexpr std::size_t kMaxPath = 4096;
-
-}  // namespace
 
 std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number) {
   const ipc::Fields fields(message.body);

@@ -14,6 +14,10 @@ namespace step1x::worker {
 
 class Session;
 
+// Of the members of any request.
+constexpr std::int64_t kMaxId = 1LL << 53;
+constexpr std::size_t kMaxPath = 4096;
+
 struct Job {
   std::uint64_t number = 0;        // the worker's own, unique; the id between worker and engine
   std::int64_t id = 0;             // the client's

@@ -9,33 +9,19 @@
 #include "worker/worker.hpp"
 
 namespace step1x::worker {
-Slot::Events Worker::slot_events() {
-  Slot::Events events;
+
+Fleet::Events Worker::fleet_events() {
+  Fleet::Events events;
   events.progress = [](const Job& job, const ipc::Json& event) {
     if (const auto session = job.session.lock()) session->progress(event, job);
   };
-  events.ended = [this](Slot& slot, const std::shared_ptr<Job>& job, ipc::Message message) {
-    job_ended(slot, job, std::move(message));
-  };
-  events.died = [this](Slot& slot, std::shared_ptr<Job> job, const std::string& how) {
-    job_died(slot, std::move(job), how);
-  };
-  events.arena_wanted = [this](Slot& slot, const std::string& key, std::uint64_t bytes) {
-    want_arena(slot, key, bytes);
-  };
-  events.arena_filled = [this](Slot&, std::uint64_t huge_bytes) {
-    arena_.filled(huge_bytes);
-    serve_waiting();
-  };
-  events.moved = [this](Slot& slot, Location from, bool on_purpose) {
-    count_move(slot, from, on_purpose);
-    watch_gpus();
-  };
+  events.ended = [this](const std::shared_ptr<Job>& job, ipc::Message message) { job_ended(job, std::move(message)); };
+  events.died = [this](std::shared_ptr<Job> job, const std::string& how) { job_died(std::move(job), how); };
+  events.moved = [this](std::optional<Move> move) { count(move); };
   events.other_build = [this](const ipc::Peer& peer) {
     leave(fmt::format("the installed engine is of build {}, this worker of build {}", peer.build, kBuildId));
   };
-  // Never from within the slot's own call: what is decided then may change it.
-  events.changed = [this] { boost::asio::post(io_, [this] { update(); }); };
+  events.changed = [this] { update(); };
   return events;
 }
 
@@ -45,9 +31,7 @@ void Worker::forget(const Job& job) {
   boost::asio::post(io_, [this] { update(); });
 }
 
-void Worker::job_ended(Slot& slot, const std::shared_ptr<Job>& job, ipc::Message message) {
-  filler_ended(slot);
-  relocate(/*on_purpose=*/true);
+void Worker::job_ended(const std::shared_ptr<Job>& job, ipc::Message message) {
   const bool done = message.body.value("event", "") == "done";
   if (done) {
     ++statistics_.done;
@@ -66,12 +50,10 @@ void Worker::job_ended(Slot& slot, const std::shared_ptr<Job>& job, ipc::Message
   forget(*job);
 }
 
-void Worker::job_died(Slot& slot, std::shared_ptr<Job> job, const std::string& how) {
+void Worker::job_died(std::shared_ptr<Job> job, const std::string& how) {
   ++statistics_.engine_deaths;
-  filler_ended(slot);
-  relocate(/*on_purpose=*/false);
   const auto session = job->session.lock();
-  if (leaving_ || !session || job->cancelled) {
+  if (phase_ == Phase::leaving || !session || job->cancelled) {
     if (session && job->cancelled) session->error(ErrorCode::cancelled, "cancelled", job->id);
     if (job->cancelled) ++statistics_.cancelled;
     return forget(*job);
@@ -91,36 +73,22 @@ void Worker::job_died(Slot& slot, std::shared_ptr<Job> job, const std::string& h
   forget(*job);
 }
 
-// A second device comes to have what another one has already, or leaves it: the model as a whole does not move.
-void Worker::count_move(const Slot& slot, Location from, bool on_purpose) {
-  const Location before = location_;
-  relocate(on_purpose);
-  if (before != Location::gpu || location_ != Location::gpu || slot.location() == from) return;
-  if (slot.location() == Location::gpu) ++(arena_.holds_model() ? statistics_.cpu_to_gpu : statistics_.total_loads);
-  if (from == Location::gpu && on_purpose) ++statistics_.gpu_to_cpu;
-}
-
-// Counts where the model has gone since the last time. `on_purpose`: not because an engine died.
-void Worker::relocate(bool on_purpose) {
-  const Location to = location();
-  // On its way to the device it passes through the arena, which is not a place where it has been.
-  if (to != Location::gpu && state() == Slot::State::loading) return;
-  const Location from = std::exchange(location_, to);
-  if (from == to) return;
-  log::info("model: {} -> {}", name(from), name(to));
-  if (to == Location::unloaded && running() == 0) loaded_model_.clear();
-  // To the GPU, or where that is the device, to the memory of the CPU.
-  if (from == Location::unloaded) ++statistics_.total_loads;
-  if (from == Location::cpu && to == Location::gpu) ++statistics_.cpu_to_gpu;
-  if (from == Location::gpu && to == Location::cpu && on_purpose) ++statistics_.gpu_to_cpu;
-  if (to == Location::unloaded && on_purpose) ++statistics_.full_releases;
+void Worker::count(std::optional<Move> move) {
   quiet_since_ = boot_now();
-}
-
-void Worker::free_arena() {
-  if (!arena_.holds_model()) return;
-  arena_.drop();
-  relocate(/*on_purpose=*/true);
+  if (!move) return;
+  switch (*move) {
+    case Move::load:
+      ++statistics_.total_loads;
+      break;
+    case Move::to_gpu:
+      ++statistics_.cpu_to_gpu;
+      break;
+    case Move::to_cpu:
+      ++statistics_.gpu_to_cpu;
+      break;
+    case Move::release:
+      ++statistics_.full_releases;
+  }
 }
 
 // Tells those who wait how many are before them, the running job included, when that has changed: once after however
@@ -129,7 +97,7 @@ void Worker::announce_positions() {
   if (std::exchange(announcing_, true)) return;
   boost::asio::post(io_, [this] {
     announcing_ = false;
-    auto before = static_cast<int>(running());
+    auto before = static_cast<int>(fleet_.running());
     for (const auto& job : queue_.jobs()) {
       const auto session = job->session.lock();
       if (session && std::exchange(job->announced, before) != before)

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/error.hpp"
@@ -17,6 +18,18 @@ class Session {
  public:
   static constexpr std::size_t kMaxJobs = 16;
 
+  enum class State {
+    silent,    // has said no hello
+    refused,   // speaks another protocol, and waits for the worker to leave
+    greeted,   // has asked for nothing yet
+    watching,  // has asked for nothing but `status` and `ping`: its presence keeps nothing alive
+    served,
+  };
+  struct Lease {
+    std::string model;  // what it keeps; empty: what the next job loads
+    std::string label;
+  };
+
   void answer(const ipc::Json& event, std::int64_t id, UniqueFd fd = {});
   // May be replaced by a later one of the same job.
   void progress(ipc::Json event, const Job& job);
@@ -25,14 +38,9 @@ class Session {
   std::shared_ptr<Job> job(std::int64_t id) const;
 
   std::shared_ptr<ipc::Connection> connection;
-  bool greeted = false;
-  bool other_protocol = false;  // greeted, and waits for the worker to leave
-  bool asked = false;           // for anything, since it was greeted
-  Duration greeted_at{0};       // boot_now()
-  bool watches_only = true;     // has asked for nothing but `status` and `ping`: its presence keeps nothing alive
-  bool leased = false;
-  std::string leased_model;  // what the lease keeps; empty: what the next job loads
-  std::string label;
+  State state = State::silent;
+  Duration greeted_at{0};  // boot_now()
+  std::optional<Lease> lease;
   ipc::Peer peer;
   std::map<std::int64_t, std::shared_ptr<Job>> jobs;
 };

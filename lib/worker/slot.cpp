@@ -30,6 +30,7 @@ std::string_view name(Slot::State state) {
     case Slot::State::idle:
       return "Idle";
     case Slot::State::starting:
+    case Slot::State::replacing:
       return "Starting";
     case Slot::State::loading:
       return "Loading";
@@ -47,7 +48,6 @@ Slot::Slot(boost::asio::io_context& io, std::string engine_program, Events event
 
 void Slot::run(std::shared_ptr<Job> job) {
   job_ = std::move(job);
-  job_sent_ = false;
   ++job_->attempts;
   if (device_ != job_->device) {
     engine_device_.clear();
@@ -56,16 +56,14 @@ void Slot::run(std::shared_ptr<Job> job) {
   device_ = job_->device;
   if (!engine_) return start_engine();
   if (launch_key_ != job_->launch_key) engine_->end();
-  if (engine_->ending()) {
-    another_wanted_ = true;
-    return;
-  }
-  if (engine_->said_hello()) send_job();
+  if (engine_->ending())
+    state_ = State::replacing;
+  else if (engine_->said_hello())
+    send_job();
 }
 
 void Slot::start_engine() {
   state_ = State::starting;
-  another_wanted_ = false;
   launch_key_ = job_->launch_key;
   std::vector<std::string> arguments{engine_program_, "--fd", "3"};
   if (job_->model.starts_with(kFake)) arguments.insert(arguments.end(), {"--fake", job_->model.substr(kFake.size())});
@@ -90,7 +88,6 @@ void Slot::start_engine() {
 }
 
 void Slot::send_job() {
-  job_sent_ = true;
   model_ = job_->model;
   state_ = location_ == Location::gpu ? State::working : State::loading;
   engine_->send(job_->request, job_->image.get());
@@ -100,14 +97,13 @@ void Slot::send_job() {
 void Slot::cancel() {
   if (!job_ || job_->cancelled) return;
   job_->cancelled = true;
-  if (!job_sent_) return cancelled_before_start();
+  if (!engine_has_job()) return cancelled_before_start();
   engine_->send({{"op", "cancel"}, {"id", job_->number}});
   kill_unless("a cancel", [this, number = job_->number] { return !job_ || job_->number != number; });
 }
 
 void Slot::cancelled_before_start() {
-  state_ = engine_ && engine_->said_hello() ? State::idle : state_;
-  another_wanted_ = false;
+  if (state_ == State::replacing) state_ = State::ending;
   ipc::Message answer{
       {{"event", "error"}, {"code", name(ErrorCode::cancelled)}, {"message", "cancelled"}, {"retryable", true}}, {}};
   events_.ended(*this, std::move(job_), std::move(answer));
@@ -130,8 +126,7 @@ void Slot::kill_unless(const char* what, std::function<bool()> answered) {
 
 void Slot::end() {
   if (!engine_) return;
-  if (!job_) state_ = State::ending;
-  another_wanted_ = false;
+  if (!job_ || state_ == State::replacing) state_ = State::ending;
   engine_->end();
 }
 
@@ -154,7 +149,7 @@ void Slot::on_message(ipc::Message message) {
     return events_.changed();
   }
   const bool about_job =
-      job_ && job_sent_ &&
+      job_ && engine_has_job() &&
       ipc::Fields(message.body).integer_or("id", 0, INT64_MAX, -1) == static_cast<std::int64_t>(job_->number);
   if (!about_job) return;  // the last words of a job that has ended already
   if (event == "loading" || event == "step") {
@@ -194,7 +189,7 @@ void Slot::give_arena(const HostArena::Grant& grant) {
 }
 
 void Slot::on_exit(const std::string& how) {
-  const bool expected = state_ == State::ending || !engine_ || another_wanted_;
+  const bool expected = !engine_ || state_ == State::ending || state_ == State::replacing;
   log::write(expected ? log::Level::info : log::Level::error, fmt::format("engine {} {}", engine_pid(), how));
   engine_.reset();
   model_.clear();
@@ -206,9 +201,9 @@ void Slot::on_exit(const std::string& how) {
   copies_ = nullptr;
   patience_.cancel();
   locate(Location::unloaded, state_ == State::ending);
-  state_ = State::idle;
+  const State before = std::exchange(state_, State::idle);
   if (!job_) return events_.changed();
-  if (another_wanted_) return start_engine();
+  if (before == State::replacing) return start_engine();
   events_.died(*this, std::move(job_), how);
 }
 

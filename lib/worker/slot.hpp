@@ -31,7 +31,16 @@ class Slot {
     std::function<void(const ipc::Peer&)> other_build;  // the installed engine is not of our build
     std::function<void()> changed;                      // anything: time to decide anew
   };
-  enum class State { idle, starting, loading, working, offloading, ending };
+  enum class State {
+    idle,        // with an engine or without
+    starting,    // the engine has not said hello
+    replacing,   // the job waits for the end of an engine that does not suit it, or is ending anyway, and then for
+                 // another
+    loading,     // the engine has the job, and no model yet
+    working,     // the engine has the job
+    offloading,  // the engine drops the model from the device
+    ending,      // the engine, and no other one comes
+  };
 
   Slot(boost::asio::io_context& io, std::string engine_program, Events events);
 
@@ -53,10 +62,6 @@ class Slot {
   const std::string& device() const { return device_; }
   // What its engine made of that; empty until it says so.
   const std::string& engine_device() const { return engine_device_; }
-  // It is this device's: by the name of its last job, or by what its engine made of that.
-  bool serves(const std::string& device) const {
-    return device == device_ || device == engine_device_ || (!gpu_uuid_.empty() && device == gpu_uuid_);
-  }
   // Of the GPU that its engine has taken; empty: none.
   const std::string& gpu_uuid() const { return gpu_uuid_; }
   const std::string& model() const { return model_; }
@@ -73,6 +78,7 @@ class Slot {
  private:
   void start_engine();
   void send_job();
+  bool engine_has_job() const { return state_ == State::loading || state_ == State::working; }
   void on_message(ipc::Message message);
   void on_memory(const ipc::Json& body);
   void on_exit(const std::string& how);
@@ -91,9 +97,6 @@ class Slot {
   std::shared_ptr<Engine> engine_;
   std::string launch_key_;
   std::shared_ptr<Job> job_;
-  bool job_sent_ = false;
-  // The job waits for the end of an engine that does not suit it, or is ending anyway; then comes the next.
-  bool another_wanted_ = false;
   std::string model_;
   State state_ = State::idle;
   Location location_ = Location::unloaded;

@@ -32,7 +32,7 @@ ipc::Json driver_json(const std::optional<GpuMonitor::Reading>& reading) {
           {"age", std::chrono::duration<double>(age).count()}};
 }
 
-ipc::Json device_json(const Slot& slot, const GpuMonitor& monitor) {
+ipc::Json device_json(const Slot& slot, const Fleet& fleet) {
   const bool engine = slot.engine_pid() != 0;
   return {{"device", slot.engine_device().empty() ? slot.device() : slot.engine_device()},
           {"pid", engine ? ipc::Json(slot.engine_pid()) : ipc::Json()},
@@ -40,7 +40,7 @@ ipc::Json device_json(const Slot& slot, const GpuMonitor& monitor) {
           {"state", name(slot.state())},
           {"uuid", slot.gpu_uuid().empty() ? ipc::Json() : ipc::Json(slot.gpu_uuid())},
           {"gpu_context", engine && (slot.location() == Location::gpu || !slot.gpu_uuid().empty())},
-          {"driver", driver_json(monitor.reading({slot.gpu_uuid(), slot.engine_pid()}))},
+          {"driver", driver_json(fleet.driver(slot))},
           {"allocated_bytes", slot.allocated_bytes()},
           {"reserved_bytes", slot.reserved_bytes()},
           {"plan", slot.plan()},
@@ -53,17 +53,18 @@ ipc::Json device_json(const Slot& slot, const GpuMonitor& monitor) {
 
 ipc::Json Worker::status() const {
   const Situation now = situation();
-  const auto next = leaving_ ? std::nullopt : next_transition(timers_, now);
+  const auto next = phase_ == Phase::leaving ? std::nullopt : next_transition(timers_, now);
   std::int64_t allocated = 0;
   std::int64_t reserved = 0;
-  for (const auto& slot : slots_) {
+  for (const auto& slot : fleet_.slots()) {
     allocated += slot->allocated_bytes();
     reserved += slot->reserved_bytes();
   }
-  const auto leases = std::count_if(sessions_.begin(), sessions_.end(), [](const auto& s) { return s->leased; });
+  const auto leases =
+      std::count_if(sessions_.begin(), sessions_.end(), [](const auto& s) { return s->lease.has_value(); });
   ipc::Json body = {{"event", "status"},
-                    {"model_location", name(location())},
-                    {"state", name(state())},
+                    {"model_location", name(fleet_.location())},
+                    {"state", name(fleet_.state())},
                     {"idle_time", busy() ? 0.0 : in_seconds(now.idle)},
                     {"gpu_memory_allocated_gb", gib(allocated)},
                     {"gpu_memory_reserved_gb", gib(reserved)},
@@ -73,7 +74,7 @@ ipc::Json Worker::status() const {
                       {"cpu_to_gpu", statistics_.cpu_to_gpu},
                       {"full_releases", statistics_.full_releases}}},
                     {"queue",
-                     {{"running", running()},
+                     {{"running", fleet_.running()},
                       {"waiting", queue_.size()},
                       {"leases", leases},
                       {"done", statistics_.done},
@@ -89,11 +90,12 @@ ipc::Json Worker::status() const {
                       {"set_by_pid", timers_set_by_ == 0 ? ipc::Json() : ipc::Json(timers_set_by_)}}},
                     {"next", next ? ipc::Json{{"transition", name(next->transition)}, {"seconds", in_seconds(next->in)}}
                                   : ipc::Json()}};
-  body["arena"] = arena_.status();
-  body["arena_refused"] = arena_.refusal().empty() ? ipc::Json() : ipc::Json(arena_.refusal());
+  body["arena"] = fleet_.arena().status();
+  const std::string& refusal = fleet_.arena().refusal();
+  body["arena_refused"] = refusal.empty() ? ipc::Json() : ipc::Json(refusal);
   // Lists made apart: in one initializer an array of one object would become that object.
   body["devices"] = ipc::Json::array();
-  for (const auto& slot : slots_) body["devices"].push_back(device_json(*slot, gpu_monitor_));
+  for (const auto& slot : fleet_.slots()) body["devices"].push_back(device_json(*slot, fleet_));
   body["worker"] = ipc::hello("event");
   for (const char* greeting : {"event", "magic"}) body["worker"].erase(greeting);
   body["worker"]["uptime"] = in_seconds(boot_now() - started_at_);

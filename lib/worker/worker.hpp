@@ -1,6 +1,6 @@
-// The resident worker: takes requests, keeps the queue, gives jobs to engines, moves the model by the timers of design
-// section 3, and answers `status` at any moment. Holds no pixel and no weight. One thread: that of the loop; nothing
-// here blocks.
+// The resident worker: takes requests, keeps the queue, gives jobs to its fleet of engines, moves the model by the
+// timers of design section 3 and when somebody asks for it, and answers `status` at any moment. Holds no pixel and no
+// weight, and knows of devices what Fleet says. One thread: that of the loop; nothing here blocks.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -15,11 +15,9 @@
 
 #include "ipc/server.hpp"
 #include "worker/boot_timer.hpp"
-#include "worker/gpu_monitor.hpp"
-#include "worker/host_arena.hpp"
+#include "worker/fleet.hpp"
 #include "worker/queue.hpp"
 #include "worker/session.hpp"
-#include "worker/slot.hpp"
 #include "worker/timers.hpp"
 
 namespace step1x::worker {
@@ -49,15 +47,26 @@ class Worker {
   ipc::Json status() const;
 
  private:
-  enum class Mode { refuse, wait, force };
+  enum class Phase { expecting, serving, leaving };  // `serving`: a client of our protocol has come
+  // An offload, a release or a shutdown, until its moment has come.
+  struct Action {
+    void (Worker::*run)(const Action&);
+    std::shared_ptr<Session> session;
+    std::int64_t id;
+    bool forced = false;
+  };
+  // One that has begun, and is answered once `settled` says so.
+  struct Settling {
+    std::shared_ptr<Session> session;
+    std::int64_t id;
+    std::function<bool()> settled;
+  };
 
   // Life (worker.cpp)
   void connect(UniqueFd socket);
   void disconnect(Session& session);
   void update();
   bool dispatch();
-  Queue::Fit fit(const Job& job) const;
-  std::optional<std::size_t> place_for(const Job& job) const;
   void act(Transition transition);
   void leave(const std::string& reason);
   void end_when_alone();
@@ -65,6 +74,7 @@ class Worker {
   void leave_with_process(pid_t pid);
   bool busy() const;
   Duration courtesy() const;
+  std::vector<LeaseView> leases() const;
   Situation situation() const;
 
   // Requests (requests.cpp)
@@ -74,38 +84,27 @@ class Worker {
   void enqueue(const std::shared_ptr<Session>& session, ipc::Message message);
   void cancel(Job& job);
   void cancel_all();
-  // Runs `action` when nothing is in the way: now, later or never, as the request's mode says.
-  void when_free(const std::shared_ptr<Session>& session, const ipc::Json& body, const std::string& op,
-                 std::function<void()> action);
-  void offload(const std::weak_ptr<Session>& session, std::int64_t id);
-  void release(const std::weak_ptr<Session>& session, std::int64_t id);
+
+  // What clients want done with the model, or with the worker itself (actions.cpp)
+  // Takes the request's mode from `body`. Throws Error(usage), Error(busy).
+  void when_free(Action action, const std::string& op, const ipc::Json& body);
   std::string in_the_way() const;
+  // No job may be given to an engine.
+  bool held() const;
+  // True when it has done something.
+  bool run_next_action();
+  void offload(const Action& action);
+  void release(const Action& action);
+  void shutdown(const Action& action);
+  void answer_settled();
 
-  // Slot events (jobs.cpp)
-  Slot::Events slot_events();
-  void job_ended(Slot& slot, const std::shared_ptr<Job>& job, ipc::Message message);
-  void job_died(Slot& slot, std::shared_ptr<Job> job, const std::string& how);
+  // What becomes of a job (jobs.cpp)
+  Fleet::Events fleet_events();
+  void job_ended(const std::shared_ptr<Job>& job, ipc::Message message);
+  void job_died(std::shared_ptr<Job> job, const std::string& how);
   void forget(const Job& job);
-  void relocate(bool on_purpose);
-  void count_move(const Slot& slot, Location from, bool on_purpose);
-  void free_arena();
+  void count(std::optional<Move> move);
   void announce_positions();
-
-  // The host arena and who waits for it (arena.cpp)
-  void want_arena(Slot& slot, const std::string& key, std::uint64_t bytes);
-  void filler_ended(const Slot& slot);
-  void serve_waiting();
-
-  // All slots together (slots.cpp)
-  std::size_t running() const;
-  bool settled() const;
-  bool has_engine() const;
-  Slot* slot_of(const Job& job) const;
-  Location location() const;
-  Slot::State state() const;
-  void watch_gpus();
-  void offload_all();
-  void end_all();
 
   boost::asio::io_context& io_;
   const ipc::Directory& directory_;
@@ -116,18 +115,7 @@ class Worker {
   boost::asio::steady_timer farewell_;
   std::list<std::shared_ptr<Session>> sessions_;
   Queue queue_;
-  HostArena arena_;
-  struct Waiting {
-    Slot* slot;
-    std::string key;
-    std::uint64_t bytes;
-  };
-  std::vector<Waiting> waiting_;  // for the arena that another one fills
-  // One for each device that has had work while the others were busy; at least one.
-  std::vector<std::unique_ptr<Slot>> slots_;
-  std::string loaded_model_;                // of the last job that was given to an engine; empty when nothing is loaded
-  Location location_ = Location::unloaded;  // what location() was when it was looked at last
-  GpuMonitor gpu_monitor_;
+  Fleet fleet_;
   Timers timers_;
   int timers_set_by_ = 0;
   Statistics statistics_;
@@ -135,13 +123,11 @@ class Worker {
   Duration started_at_;
   Duration idle_since_;   // the last job ended, or the last lease was closed
   Duration quiet_since_;  // see Situation::quiet
-  // What `--wait` requests wait to do, in order; each checks itself whether its client is still there.
-  std::list<std::function<void()>> when_idle_;
-  // Called once the slot has settled after an offload or a release that somebody waits for.
-  std::list<std::function<bool()>> when_settled_;
-  bool announcing_ = false;  // of positions in the queue
-  bool leaving_ = false;
-  bool greeted_one_ = false;  // of our protocol
+  // In the order in which they came; those of a session go with it.
+  std::list<Action> actions_;
+  std::list<Settling> settling_;
+  Phase phase_ = Phase::expecting;
+  bool announcing_ = false;   // of positions in the queue
   bool unreachable_ = false;  // the socket's file is gone or another's: nobody new can come
 };
 
