@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "model/rotary.hpp"
+#include "model/text_rotary.hpp"
 #include "model/vision_windows.hpp"
 #include "text/prompt.hpp"
 

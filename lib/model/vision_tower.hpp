@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "model/layers.hpp"
-#include "model/rotary.hpp"
+#include "model/text_rotary.hpp"
 #include "model/vision_windows.hpp"
 
 namespace step1x {
