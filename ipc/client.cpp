@@ -12,9 +12,9 @@
 #include "base/error.hpp"
 #include "base/process.hpp"
 #include "base/version.hpp"
+#include "ipc/hello.hpp"
 #include "ipc/lock.hpp"
 #include "ipc/spawn.hpp"
-#include "ipc/version.hpp"
 
 namespace step1x::ipc {
 namespace {
