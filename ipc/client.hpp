@@ -7,7 +7,6 @@
 #pragma once
 
 #include <chrono>
-#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -22,8 +21,6 @@ namespace step1x::ipc {
 
 struct ClientOptions {
   Directory::Options directory;
-  // Empty: beside this program (<dir of /proc/self/exe>/step1xd).
-  std::filesystem::path worker_program;
   // How long to wait for a busy worker of another protocol, in total. kNever: as long as it takes.
   Duration timeout = kNever;
   // Lines for the user while something unusual is waited for ("waiting for worker 815 ..."). May be empty.

@@ -38,7 +38,6 @@ class BlockRing {
   BlockRing& operator=(const BlockRing&) = delete;
   ~BlockRing();
 
-  std::size_t blocks() const { return blocks_.size(); }
   // Where the block is when it is there: its bytes, of type uint8.
   at::Tensor memory(std::size_t block) const;
 
