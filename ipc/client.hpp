@@ -25,7 +25,8 @@ struct ClientOptions {
   Duration timeout = kNever;
   // Lines for the user while something unusual is waited for ("waiting for worker 815 ..."). May be empty.
   std::function<void(const std::string&)> notice;
-  // The worker ends when this process ends (design section 4: a Slurm job's worker, --isolated). 0: it lives on.
+  // The worker ends when this process ends (a Slurm job's worker, --isolated: lib/README.md, Starting and meeting). 0:
+  // it lives on.
   pid_t until_pid = 0;
   // The worker removes its directory when it leaves.
   bool temporary = false;

@@ -1,6 +1,6 @@
-// The resident worker: takes requests, keeps the queue, gives jobs to engines, moves the model by the timers of design
-// section 3, and answers `status` at any moment. Holds no pixel and no weight. One thread: that of the loop; nothing
-// here blocks.
+// The resident worker: takes requests, keeps the queue, gives jobs to engines, moves the model by the timers
+// (lib/README.md, Where the model is), and answers `status` at any moment. Holds no pixel and no weight. One thread:
+// that of the loop; nothing here blocks.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
