@@ -12,9 +12,9 @@
 #include "base/error.hpp"
 #include "base/process.hpp"
 #include "base/version.hpp"
+#include "ipc/hello.hpp"
 #include "ipc/lock.hpp"
 #include "ipc/spawn.hpp"
-#include "ipc/version.hpp"
 
 namespace step1x::ipc {
 namespace {
@@ -133,10 +133,12 @@ Deadline deadline_of(const ClientOptions& options) {
 Client Client::connect_or_spawn(const ClientOptions& options) {
   const Directory directory = Directory::open(options.directory);
   const Deadline deadline = deadline_of(options);
-  SpawnOptions spawn{options.worker_program, options.until_pid,
-                     options.temporary,      deadline,
-                     options.notice,         [&] { return connect_socket(directory, deadline).has_value(); }};
-  if (spawn.program.empty()) spawn.program = std::filesystem::path(program_directory()) / "step1xd";
+  const SpawnOptions spawn{std::filesystem::path(program_directory()) / "step1xd",
+                           options.until_pid,
+                           options.temporary,
+                           deadline,
+                           options.notice,
+                           [&] { return connect_socket(directory, deadline).has_value(); }};
   for (int spawns = 0;;) {
     Greeting greeting = greet(directory, options, deadline);
     if (greeting.outcome == Greeting::Outcome::nobody) {

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <chrono>
-#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -22,13 +21,12 @@ namespace step1x::ipc {
 
 struct ClientOptions {
   Directory::Options directory;
-  // Empty: beside this program (<dir of /proc/self/exe>/step1xd).
-  std::filesystem::path worker_program;
   // How long to wait for a busy worker of another protocol, in total. kNever: as long as it takes.
   Duration timeout = kNever;
   // Lines for the user while something unusual is waited for ("waiting for worker 815 ..."). May be empty.
   std::function<void(const std::string&)> notice;
-  // The worker ends when this process ends (design section 4: a Slurm job's worker, --isolated). 0: it lives on.
+  // The worker ends when this process ends (a Slurm job's worker, --isolated: lib/README.md, Starting and meeting). 0:
+  // it lives on.
   pid_t until_pid = 0;
   // The worker removes its directory when it leaves.
   bool temporary = false;

@@ -42,7 +42,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Ends it when everything queued is written.
   void close_when_sent();
   bool closed() const { return closed_; }
-  int fd() { return socket_.native_handle(); }
 
  private:
   struct Outgoing {

@@ -1,6 +1,6 @@
-// The directory in which client and worker meet (design section 4): <home from
-// getpwuid>/.local/state/step1x/<hostname>, mode 0700, owned by this user. The same from a shell, cron, ssh and `env
-// -i`, because no environment variable but the one explicit override takes part. An opened Directory is a checked
+// The directory in which client and worker meet (lib/README.md, Starting and meeting), mode 0700, owned by this user:
+// <home from getpwuid>/.local/state/step1x/<hostname>. The same from a shell, cron, ssh and `env -i`, because no
+// environment variable but the one explicit override takes part. An opened Directory is a checked
 // descriptor; files in it are reached through the descriptor, so that nobody can swap the path afterwards.
 #pragma once
 

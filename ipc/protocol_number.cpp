@@ -1,4 +1,4 @@
-#include "ipc/version.hpp"
+#include "ipc/hello.hpp"
 
 namespace step1x::ipc {
 const int kProtocol = 1;

@@ -1,4 +1,4 @@
-// Starts a worker so that nothing of the caller shows in it (design section 4): every descriptor closed, 0-2 on
+// Starts a worker so that nothing of the caller shows in it (lib/README.md, One edit): every descriptor closed, 0-2 on
 // /dev/null and the log, cwd /, a built environment, default signals, a session of its own. What needs the process
 // itself (umask, limits, niceness) the worker does first thing.
 #pragma once

@@ -5,7 +5,7 @@
 
 #include "base/error.hpp"
 #include "ipc/fields.hpp"
-#include "ipc/version.hpp"
+#include "ipc/hello.hpp"
 
 namespace step1x::engine {
 

@@ -1,5 +1,6 @@
 // What a worker changes about its own process before anything else, so that nothing of the client that happened to
-// start it shows: niceness, limits, processors, file mode mask (design section 2). Called once, before any thread.
+// start it shows: niceness, limits, processors, file mode mask (lib/README.md, One edit). Called once, before any
+// thread.
 #pragma once
 
 namespace step1x {

@@ -10,7 +10,7 @@
 #include "image/gif.hpp"
 #include "image/icc.hpp"
 #include "image/input_file.hpp"
-#include "image/one_line.hpp"
+#include "image/messages.hpp"
 #include "image/pixels.hpp"
 #include "image/vips_library.hpp"
 #include "image/vips_metadata.hpp"
@@ -287,7 +287,7 @@ void Decoder::read(std::span<std::byte> rgb) {
   State& s = *state_;
   if (rgb.size() != std::size_t(width()) * std::size_t(height()) * 3 || !s.stored) {
     throw Error::format(ErrorCode::failure, "Decoder::read of {}: {} bytes for {}x{} pixels, or read before",
-                        one_line(s.name), rgb.size(), width(), height());
+                        printable_line(s.name), rgb.size(), width(), height());
   }
   const VipsLock lock;
   const VipsImagePtr stored = std::move(s.stored);

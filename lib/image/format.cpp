@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <cctype>
 
-#include "base/error.hpp"
-#include "image/one_line.hpp"
-
 namespace step1x::image {
 namespace {
 
@@ -149,28 +146,6 @@ std::string describe_unsupported(std::span<const std::byte> bytes) {
   if (text.size() > 1 && text[0] == 'P' && text[1] >= '1' && text[1] <= '7') return "a Netpbm picture";
   if (printable(text)) return text.find("<svg") != std::string_view::npos ? "an SVG drawing" : "text";
   return "of an unknown kind";
-}
-
-std::string one_line(std::string_view text) {
-  std::string line;
-  std::string last;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    std::string part(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-    for (char& c : part) {
-      if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-    }
-    if (part.empty() || part == last) continue;
-    if (!line.empty()) line += "; ";
-    line += part;
-    last = std::move(part);
-  }
-  return line;
-}
-
-void cannot_read(const std::string& name, const std::string& why) {
-  throw Error::format(ErrorCode::bad_image, "cannot read {}: {}", one_line(name), why);
 }
 
 }  // namespace step1x::image

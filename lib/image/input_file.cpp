@@ -11,7 +11,7 @@
 #include "base/error.hpp"
 #include "base/fd.hpp"
 #include "image/format.hpp"
-#include "image/one_line.hpp"
+#include "image/messages.hpp"
 
 namespace step1x::image {
 namespace {

@@ -1,5 +1,6 @@
-// Resizes 8-bit RGB pictures exactly as Pillow does, byte for byte (src/libImaging/Resample.c): the models were
-// trained and are compared on its output. Not a general scaler: three channels, whole picture, two filters.
+// Resizes 8-bit RGB pictures exactly as Pillow does, byte for byte, because the models were trained and are compared on
+// its output. Not a general scaler: three channels, whole picture, two filters. The source is
+// https://github.com/python-pillow/Pillow/blob/4c1aed801e43/src/libImaging/Resample.c
 //
 // Pure functions. Pictures are rows of width * 3 bytes without padding, top row first.
 // Errors: Error(bad_image) for a size that cannot be worked with.

@@ -7,7 +7,7 @@
 #include <filesystem>
 
 #include "base/error.hpp"
-#include "image/one_line.hpp"
+#include "image/messages.hpp"
 
 namespace step1x::image {
 namespace {
@@ -22,7 +22,7 @@ void drop_log(const gchar*, GLogLevelFlags, const gchar*, gpointer) {}
 [[noreturn]] void fail_to_load(const std::string& why) {
   throw Error::format(ErrorCode::failure,
                       "cannot load libvips, which reads and writes pictures: {}; install the package libvips42",
-                      one_line(why));
+                      printable_line(why));
 }
 
 // vips_init() loads every plug-in it finds (ImageMagick, poppler, OpenSlide...), which takes as long as libvips itself
@@ -103,7 +103,7 @@ VipsLock::VipsLock() : lock_(mutex()) {
 std::string take_error() {
   const VipsLibrary& v = vips();
   char* text = v.vips_error_buffer_copy();
-  std::string line = one_line(text == nullptr ? "" : text);
+  std::string line = printable_line(text == nullptr ? "" : text);
   v.g_free(text);
   v.vips_error_clear();
   return line.empty() ? "libvips gives no reason" : line;

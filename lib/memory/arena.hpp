@@ -1,6 +1,6 @@
 // The host arena: the weights of one model in a memfd. The worker makes it and keeps it while engines come and go, one
-// engine fills it, all engines map it read-only (design, section 6). Here is what both sides do with the file itself;
-// what lies where in it is lib/model's matter.
+// engine fills it, all engines map it read-only (lib/README.md, Memory). Here is what both sides do with the file
+// itself; what lies where in it is lib/model's matter.
 //
 // Anything that came from another process is checked before it is mapped: without the seals against a change of size a
 // reader could die of SIGBUS. Errors: Error(out_of_memory) where there is no memory, Error(protocol) for a descriptor

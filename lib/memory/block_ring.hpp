@@ -1,6 +1,6 @@
 // Weights that are streamed: blocks of a model in host memory that take turns in a few slots of a device's memory. They
 // are used one after the other, in their order, over and over; while one is computed with, a thread copies those that
-// come next into the slots that are free (design, section 6, plan `stream`).
+// come next into the slots that are free (plan `stream`: lib/README.md, Memory).
 //
 // A block has its slot for life, so that tensors can be views of it; what is in it is the block's only between
 // acquire() and release(). The user calls from one thread, which is also the one that makes and ends the ring.
@@ -38,7 +38,6 @@ class BlockRing {
   BlockRing& operator=(const BlockRing&) = delete;
   ~BlockRing();
 
-  std::size_t blocks() const { return blocks_.size(); }
   // Where the block is when it is there: its bytes, of type uint8.
   at::Tensor memory(std::size_t block) const;
 

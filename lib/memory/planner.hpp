@@ -1,6 +1,6 @@
 // How much of a model is on a device at a time: pure arithmetic over sizes, the same for any card and testable without
-// one (design, section 6). All sizes are bytes. Thread-safe; no errors: what cannot fit is planned all the same, and
-// its plan says what it needs.
+// one (lib/README.md, Memory). All sizes are bytes. Thread-safe; no errors: what cannot fit is planned all the same,
+// and its plan says what it needs.
 //
 //   resident   all parts, all the time
 //   staged     text encoder, then transformer, each alone beside the VAE

@@ -37,7 +37,8 @@ Connector::Block::Block(const Weights& weights, const std::string& name, const C
       fc2(weights, name + ".mlp.fc2", 4 * config.hidden_size, config.hidden_size),
       modulation(weights, name + ".adaLN_modulation.1", config.hidden_size, 2 * config.hidden_size) {}
 
-// modules/connector_edit.py: IndividualTokenRefinerBlock.forward
+// IndividualTokenRefinerBlock.forward:
+// https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/connector_edit.py#L180-L207
 // x: (batch, n, hidden), c: (batch, hidden), mask: (batch, 1, n, n)
 at::Tensor Connector::Block::forward(const at::Tensor& x, const at::Tensor& c, const at::Tensor& mask) const {
   const std::int64_t hidden = x.size(-1);
@@ -69,12 +70,16 @@ Connector::Connector(const TransformerConfig& config, const Weights& weights)
   }
 }
 
-// modules/connector_edit.py: TimestepEmbedder.forward, called with 1000 t
+// TimestepEmbedder.forward: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/layers.py#L336-L341
+// It is called with 1000 t.
 at::Tensor Connector::time_vector(const at::Tensor& t) const {
   return time_(timestep_embedding(t * 1000, config_.timestep_dim));
 }
 
-// modules/connector_edit.py: Qwen2Connector.forward, SingleTokenRefiner.forward
+// Qwen2Connector.forward:
+// https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/connector_edit.py#L477-L486
+// SingleTokenRefiner.forward:
+// https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/connector_edit.py#L426-L452
 ConnectorOutput Connector::forward(const ConnectorInput& input) const {
   const at::Tensor x = input.states.to(input_.dtype());
   const at::Tensor mean = kept_mean(x, input.kept);  // (batch, in)

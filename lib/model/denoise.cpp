@@ -76,7 +76,7 @@ at::Tensor positions(const TransformerParts& model, const DenoiseInput& input) {
 
 }  // namespace
 
-// inference.py: ImageGenerator.denoise
+// ImageGenerator.denoise: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/inference.py#L218-L289
 at::Tensor denoise(const TransformerParts& model, const DenoiseInput& input, const DenoiseOptions& options) {
   const std::int64_t targets = input.rows * input.columns;
   const at::Tensor image_positions = positions(model, input);

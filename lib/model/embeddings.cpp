@@ -4,7 +4,10 @@
 
 namespace step1x {
 
-// modules/model_edit.py: Step1XEdit.timestep_embedding; modules/connector_edit.py: TimestepEmbedder.timestep_embedding
+// Step1XEdit.timestep_embedding:
+// https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/model_edit.py#L168-L196
+// TimestepEmbedder.timestep_embedding:
+// https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/layers.py#L307-L334
 at::Tensor timestep_embedding(const at::Tensor& t, std::int64_t dim) {
   const std::int64_t half = dim / 2;
   const at::TensorOptions options = t.options().dtype(at::kFloat);
@@ -18,7 +21,7 @@ EmbeddingMlp::EmbeddingMlp(const Weights& weights, const std::string& first, con
                            std::int64_t out)
     : first_(weights, first, in, out), second_(weights, second, out, out) {}
 
-// modules/layers.py: MLPEmbedder.forward
+// MLPEmbedder.forward: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/layers.py#L379-L383
 at::Tensor EmbeddingMlp::operator()(const at::Tensor& x) const {
   return second_(at::silu(first_(x.to(first_.dtype()))));
 }

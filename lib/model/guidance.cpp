@@ -33,12 +33,14 @@ GuidanceDamping default_damping(LayoutKind layout) {
   return layout == LayoutKind::flat ? GuidanceDamping::early : GuidanceDamping::all;
 }
 
-// inference.py: ImageGenerator.denoise. The diffusers pipelines compare a time in 0..1000 with 0.93, so all steps are.
+// The native code compares t with 0.93 (inference.py, ImageGenerator.denoise). The diffusers pipelines compare a time
+// in 0..1000 with the same number, so that all steps are damped:
+// https://github.com/Peyton-Chen/diffusers/blob/16900b755f21/src/diffusers/pipelines/step1x_edit/pipeline_step1x_edit.py#L969
 bool is_damped(GuidanceDamping damping, double t) {
   return damping == GuidanceDamping::all || (damping == GuidanceDamping::early && t > kEarly);
 }
 
-// inference.py: ImageGenerator.process_diff_norm
+// ImageGenerator.process_diff_norm: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/inference.py#L207-L216
 at::Tensor damping_divisor(const at::Tensor& norm) {
   return at::where(norm > 1, norm.pow(kPower), at::ones_like(norm));
 }

@@ -2,7 +2,7 @@
 
 namespace step1x {
 
-// inference.py: ImageGenerator.prepare
+// ImageGenerator.prepare: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/inference.py#L155-L205
 at::Tensor pack(const at::Tensor& latents) {
   const std::int64_t rows = latents.size(2) / kTokenSide;
   const std::int64_t columns = latents.size(3) / kTokenSide;
@@ -11,7 +11,7 @@ at::Tensor pack(const at::Tensor& latents) {
       .reshape({latents.size(0), rows * columns, latents.size(1) * kTokenSide * kTokenSide});
 }
 
-// inference.py: ImageGenerator.unpack
+// ImageGenerator.unpack: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/inference.py#L291-L300
 at::Tensor unpack(const at::Tensor& tokens, std::int64_t rows, std::int64_t columns) {
   const std::int64_t channels = tokens.size(2) / (kTokenSide * kTokenSide);
   return tokens.reshape({tokens.size(0), rows, columns, channels, kTokenSide, kTokenSide})

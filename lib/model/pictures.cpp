@@ -31,7 +31,10 @@ at::Tensor picture_tensor(RgbView picture) {
   return to_signed(bytes_tensor(picture));
 }
 
-// inference.py: ImageGenerator.output_process_image; image_processor.py: VaeImageProcessor.postprocess
+// ImageGenerator.output_process_image:
+// https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/inference.py#L323-L325
+// VaeImageProcessor.postprocess:
+// https://github.com/Peyton-Chen/diffusers/blob/16900b755f21/src/diffusers/image_processor.py#L743-L791
 Picture picture_of(const at::Tensor& x, LayoutKind layout) {
   const at::Tensor scaled = (x.to(at::kFloat).clamp(-1, 1) * 0.5 + 0.5) * 255;
   const at::Tensor whole = layout == LayoutKind::flat ? scaled : scaled.round();
@@ -40,7 +43,10 @@ Picture picture_of(const at::Tensor& x, LayoutKind layout) {
   return {{static_cast<int>(rows.size(1)), static_cast<int>(rows.size(0))}, {first, first + rows.numel()}};
 }
 
-// inference.py: ImageGenerator.input_process_image; v1.2: pipeline_step1x_edit_v1p2.py
+// ImageGenerator.input_process_image:
+// https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/inference.py#L327-L342
+// For v1.2 Step1XEditPipelineV1P2.encode_image:
+// https://github.com/Peyton-Chen/diffusers/blob/16900b755f21/src/diffusers/pipelines/step1x_edit/pipeline_step1x_edit_v1p2.py#L658-L702
 WorkingPicture working_picture(RgbView picture, int size_level, std::int64_t multiple, LayoutKind layout,
                                ModelVersion version) {
   const PictureSize size = edit_size({picture.width, picture.height}, size_level, static_cast<int>(multiple));

@@ -106,7 +106,7 @@ Picture Pipeline::finish(const JobOptions& job, DenoiseInput input) const {
   return picture_of(decoded, files_->layout.kind);
 }
 
-// inference.py: ImageGenerator.generate_image
+// ImageGenerator.generate_image: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/inference.py#L344-L438
 Picture Pipeline::edit(RgbView picture, int size_level, const JobOptions& job) const {
   const WorkingPicture working =
       working_picture(picture, size_level, multiple(), files_->layout.kind, files_->layout.version);
@@ -132,7 +132,7 @@ Picture Pipeline::edit(RgbView picture, int size_level, const JobOptions& job) c
   return resize_back(finish(job, std::move(input)), {picture.width, picture.height}, files_->layout.kind);
 }
 
-// inference.py: ImageGenerator.generate_image without a picture
+// The same without a picture.
 Picture Pipeline::generate(PictureSize size, const JobOptions& job) const {
   if (files_->layout.kind != LayoutKind::flat || files_->layout.version != ModelVersion::v1_1) {
     throw Error::format(ErrorCode::usage,

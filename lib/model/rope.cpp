@@ -4,7 +4,8 @@ namespace step1x {
 
 namespace {
 
-// modules/layers.py: rope. ids: (batch, n) -> angles (batch, n, dim / 2)
+// rope: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/layers.py#L386-L395
+// ids: (batch, n) -> angles (batch, n, dim / 2)
 at::Tensor axis_angles(const at::Tensor& ids, std::int64_t dim, double theta) {
   const at::Tensor exponent = at::arange(0, dim, 2, ids.options().dtype(at::kDouble)) / dim;  // (dim / 2)
   const at::Tensor omega = at::pow(theta, exponent).reciprocal();
@@ -13,7 +14,7 @@ at::Tensor axis_angles(const at::Tensor& ids, std::int64_t dim, double theta) {
 
 }  // namespace
 
-// modules/layers.py: EmbedND.forward
+// EmbedND.forward: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/layers.py#L351-L358
 RopeTable rope_table(const at::Tensor& ids, const std::vector<std::int64_t>& axes_dim, double theta) {
   std::vector<at::Tensor> angles;
   angles.reserve(axes_dim.size());
@@ -24,7 +25,7 @@ RopeTable rope_table(const at::Tensor& ids, const std::vector<std::int64_t>& axe
   return {all.cos().to(at::kFloat), all.sin().to(at::kFloat)};
 }
 
-// modules/layers.py: apply_rope
+// apply_rope: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/layers.py#L407-L425
 at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table) {
   // As complex numbers the pairs are turned in one pass.
   const at::Tensor pairs = at::view_as_complex(x.to(at::kFloat).unflatten(-1, {-1, 2}));  // (batch, heads, n, d / 2)

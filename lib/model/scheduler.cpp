@@ -36,14 +36,14 @@ SchedulerConfig scheduler_config(const ModelLayout& layout) {
   return config;
 }
 
-// sampling.py: get_lin_function
+// get_lin_function: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/sampling.py#L25-L28
 double schedule_mu(const SchedulerConfig& config, std::int64_t tokens) {
   const double slope =
       (config.max_shift - config.base_shift) / static_cast<double>(config.max_tokens - config.base_tokens);
   return config.base_shift + slope * static_cast<double>(tokens - config.base_tokens);
 }
 
-// sampling.py: time_shift
+// time_shift: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/sampling.py#L21-L22
 double shift_time(double mu, double t) {
   const double factor = std::exp(mu);
   return t <= 0 ? 0 : factor / (factor + 1 / t - 1);
@@ -55,8 +55,10 @@ std::vector<double> plain_schedule(int steps) {
   return times;
 }
 
-// sampling.py: get_schedule; scheduling_flow_match_euler_discrete.py: set_timesteps. Without the shift both give the
-// same times; they differ in the rounding, within one unit of float32.
+// get_schedule: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/sampling.py#L31-L47
+// FlowMatchEulerDiscreteScheduler.set_timesteps:
+// https://github.com/Peyton-Chen/diffusers/blob/16900b755f21/src/diffusers/schedulers/scheduling_flow_match_euler_discrete.py#L249-L349
+// Without the shift both give the same times; they differ in the rounding, within one unit of float32.
 std::vector<double> schedule(const SchedulerConfig& config, int steps, std::int64_t tokens) {
   std::vector<double> times = plain_schedule(steps);
   const double mu = config.dynamic ? schedule_mu(config, tokens) : std::log(config.shift);

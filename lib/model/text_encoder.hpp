@@ -1,7 +1,8 @@
 // Qwen2.5-VL as Step1X-Edit uses it: from a prompt's token ids and a picture's patches to the last hidden state (after
 // the final norm). It generates nothing, so it has no output head and keeps no cache. Pure functions of (weights,
 // inputs), const after construction, any thread; the caller decides about gradients.
-// (transformers, models/qwen2_5_vl/modeling_qwen2_5_vl.py, Qwen2_5_VLModel.)
+// The source is Qwen2_5_VLModel of transformers:
+// https://github.com/huggingface/transformers/blob/efa7189c5546/src/transformers/models/qwen2_5_vl/modeling_qwen2_5_vl.py
 //
 // Computed in the type of the weights; norms, softmax and rotation in float32. Errors: Error(model_missing) from
 // Weights and for a tokenizer with more ids than the model has.

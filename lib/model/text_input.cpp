@@ -22,7 +22,8 @@ double place(std::int64_t index, std::int64_t tokens, int encoder, int working, 
 
 }  // namespace
 
-// pipeline_step1x_edit_v1p2.py of the diffusers fork: the positions of text and picture
+// The positions of text and picture, as Step1XEditPipelineV1P2.set_vision_tokens_position_ids has them:
+// https://github.com/Peyton-Chen/diffusers/blob/16900b755f21/src/diffusers/pipelines/step1x_edit/pipeline_step1x_edit_v1p2.py#L377-L403
 at::Tensor text_ids_v1_2(const EncodedPrompt& prompt, const PictureGeometry& picture, std::int64_t image_token) {
   const auto count = static_cast<std::int64_t>(prompt.kept);
   std::vector<float> values;

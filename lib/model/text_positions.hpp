@@ -1,5 +1,7 @@
 // Where the text encoder's tokens are: text counts on, a picture's tokens share one time and count rows and columns.
-// Pure functions. (transformers, Qwen2_5_VLForConditionalGeneration.get_rope_index, for at most one picture.)
+// Pure functions. The source is Qwen2_5_VLForConditionalGeneration.get_rope_index of transformers, for at most one
+// picture:
+// https://github.com/huggingface/transformers/blob/efa7189c5546/src/transformers/models/qwen2_5_vl/modeling_qwen2_5_vl.py
 #pragma once
 
 #include <array>
@@ -7,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include "model/rotary.hpp"
+#include "model/text_rotary.hpp"
 #include "model/vision_windows.hpp"
 #include "text/prompt.hpp"
 

@@ -69,7 +69,7 @@ at::Tensor Transformer::last_block(const TransformerInput& input, const at::Tens
   return final_.forward(img, input.modulations.final_layer);
 }
 
-// modules/model_edit.py: Step1XEdit.forward
+// Step1XEdit.forward: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/model_edit.py#L198-L248
 std::vector<at::Tensor> Transformer::forward(std::span<const TransformerInput> inputs, const Options& options) const {
   const auto report = [&](const char* kind, std::size_t block, const char* end, const at::Tensor& x) {
     if (options.after_block) options.after_block(fmt::format("{}{}{}", kind, block, end), x);

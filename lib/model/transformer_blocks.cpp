@@ -34,7 +34,7 @@ at::Tensor QkvNorm::values(const at::Tensor& x) const {
   return x.unflatten(-1, {heads_, -1}).transpose(1, 2);  // (batch, heads, n, head_dim)
 }
 
-// modules/layers.py: QKNorm.forward
+// QKNorm.forward: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/layers.py#L501-L504
 at::Tensor QkvNorm::queries(const at::Tensor& x) const {
   return rms_norm(values(x), query_scale_, kEpsilon);
 }
@@ -66,14 +66,14 @@ DoubleBlock::DoubleBlock(const Weights& weights, const std::string& name, const 
       img_(weights, name + ".img", config),
       txt_(weights, name + ".txt", config) {}
 
-// modules/layers.py: Modulation.forward
+// Modulation.forward: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/layers.py#L514-L522
 DoubleBlock::Streams DoubleBlock::modulate(const at::Tensor& vec) const {
   const BlockInUse in_use(modulation_block_);
   const at::Tensor active = at::silu(vec);
   return {img_.modulation(active), txt_.modulation(active)};
 }
 
-// modules/layers.py: DoubleStreamBlock.forward
+// DoubleStreamBlock.forward: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/layers.py#L618-L639
 DoubleBlock::Streams DoubleBlock::forward(const Streams& x, const Streams& modulation, const Sequence& sequence) const {
   // each 6 x (batch, 1, hidden): shift, scale and gate of attention, then of the mlp
   const std::vector<at::Tensor> im = parts_of(modulation.img, 6);
@@ -108,7 +108,7 @@ at::Tensor SingleBlock::modulate(const at::Tensor& vec) const {
   return modulation_(at::silu(vec));
 }
 
-// modules/layers.py: SingleStreamBlock.forward
+// SingleStreamBlock.forward: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/layers.py#L701-L720
 at::Tensor SingleBlock::forward(const at::Tensor& x, const at::Tensor& modulation, const Sequence& sequence) const {
   const std::vector<at::Tensor> m = parts_of(modulation, 3);  // shift, scale, gate: (batch, 1, hidden)
   const std::vector<at::Tensor> in =
@@ -146,7 +146,7 @@ at::Tensor FinalLayer::normalize(const at::Tensor& x, const at::Tensor& modulati
   return modulated_norm(x, m[0], m[1], kEpsilon);
 }
 
-// modules/layers.py: LastLayer.forward
+// LastLayer.forward: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/layers.py#L733-L737
 at::Tensor FinalLayer::forward(const at::Tensor& x, const at::Tensor& modulation) const {
   return linear_(normalize(x, modulation));
 }

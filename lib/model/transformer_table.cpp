@@ -1,5 +1,6 @@
-// What each layout calls the transformer's tensors. Native: modules/model_edit.py; diffusers:
-// models/transformers/transformer_step1x_edit.py of the fork.
+// What each layout calls the transformer's tensors. The native code, and the pipelines' fork of diffusers:
+// https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/model_edit.py
+// https://github.com/Peyton-Chen/diffusers/blob/16900b755f21/src/diffusers/models/transformers/transformer_step1x_edit.py
 
 #include <fmt/format.h>
 

@@ -14,7 +14,8 @@ Vae::Vae(const VaeConfig& config, const Weights& weights)
 Vae::Vae(Vae&&) noexcept = default;
 Vae::~Vae() = default;
 
-// modules/autoencoder.py: AutoEncoder.encode, without the sampling
+// AutoEncoder.encode without the sampling:
+// https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/autoencoder.py#L324-L327
 at::Tensor Vae::moments(const at::Tensor& picture, at::ScalarType compute,
                         const std::optional<VaeTiling>& tiling) const {
   const std::int64_t factor = config_.factor();
@@ -27,7 +28,8 @@ at::Tensor Vae::moments(const at::Tensor& picture, at::ScalarType compute,
   return map_tiles(picture, tiling->tile * factor, tiling->overlap * factor, 1, factor, encode);
 }
 
-// modules/autoencoder.py: DiagonalGaussian.forward and the scaling of AutoEncoder.encode
+// DiagonalGaussian.forward, and the scaling of AutoEncoder.encode:
+// https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/autoencoder.py#L271-L277
 at::Tensor Vae::latents(const at::Tensor& moments, const at::Tensor& noise) const {
   const std::vector<at::Tensor> halves = moments.chunk(2, 1);  // mean, log of variance: (batch, latent_channels, h, w)
   at::Tensor sample = halves[0];
@@ -35,7 +37,7 @@ at::Tensor Vae::latents(const at::Tensor& moments, const at::Tensor& noise) cons
   return (sample - config_.shift) * config_.scale;
 }
 
-// modules/autoencoder.py: AutoEncoder.decode
+// AutoEncoder.decode: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/autoencoder.py#L329-L331
 at::Tensor Vae::decode(const at::Tensor& latents, at::ScalarType compute,
                        const std::optional<VaeTiling>& tiling) const {
   const at::Tensor z = latents.to(at::kFloat) / config_.scale + config_.shift;

@@ -46,7 +46,7 @@ ResnetBlock::ResnetBlock(const Weights& weights, const std::string& name, std::i
   if (in != out) shortcut_.emplace(weights, name + ".nin_shortcut", in, out, 1);
 }
 
-// modules/autoencoder.py: ResnetBlock.forward
+// ResnetBlock.forward: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/autoencoder.py#L72-L85
 at::Tensor ResnetBlock::operator()(const at::Tensor& x, at::ScalarType compute) const {
   const at::Tensor h = conv1_(norm1_.activated(x), compute, 1);  // (batch, out, h, w)
   const at::Tensor change = conv2_(norm2_.activated(h), compute, 1);
@@ -68,7 +68,7 @@ MiddleAttention::MiddleAttention(const Weights& weights, const std::string& name
       v_(weights, name + ".v", channels),
       out_(weights, name + ".proj_out", channels) {}
 
-// modules/autoencoder.py: AttnBlock.forward
+// AttnBlock: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/autoencoder.py#L28-L55
 at::Tensor MiddleAttention::operator()(const at::Tensor& x, at::ScalarType compute, std::int64_t max_scores) const {
   const at::Tensor rows = norm_(x).flatten(2).transpose(1, 2).unsqueeze(1);  // (batch, 1, h * w, channels)
   const at::Tensor q = q_(rows, compute);
@@ -83,12 +83,12 @@ at::Tensor MiddleAttention::operator()(const at::Tensor& x, at::ScalarType compu
   return x + change.squeeze(1).transpose(1, 2).reshape(x.sizes());
 }
 
-// modules/autoencoder.py: Downsample.forward
+// Downsample.forward: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/autoencoder.py#L94-L98
 at::Tensor Downsample::operator()(const at::Tensor& x, at::ScalarType compute) const {
   return conv_(at::constant_pad_nd(x, {0, 1, 0, 1}), compute, 0, 2);
 }
 
-// modules/autoencoder.py: Upsample.forward
+// Upsample.forward: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/autoencoder.py#L106-L109
 at::Tensor Upsample::operator()(const at::Tensor& x, at::ScalarType compute) const {
   return conv_(at::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)}), compute, 1);
 }

@@ -48,7 +48,7 @@ VaeEncoder::VaeEncoder(const VaeConfig& config, const Weights& weights)
   }
 }
 
-// modules/autoencoder.py: Encoder.forward
+// Encoder.forward: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/autoencoder.py#L162-L183
 at::Tensor VaeEncoder::operator()(const at::Tensor& picture, at::ScalarType compute) const {
   at::Tensor x = in_(ordered(picture), compute, 1);  // (batch, channels, height, width)
   for (const Level& level : levels_) {
@@ -78,7 +78,7 @@ VaeDecoder::VaeDecoder(const VaeConfig& config, const Weights& weights)
   }
 }
 
-// modules/autoencoder.py: Decoder.forward
+// Decoder.forward: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/autoencoder.py#L240-L262
 at::Tensor VaeDecoder::operator()(const at::Tensor& z, at::ScalarType compute) const {
   at::Tensor x = middle_(in_(ordered(z), compute, 1), compute);  // (batch, channels, h, w)
   for (const Level& level : std::views::reverse(levels_)) {

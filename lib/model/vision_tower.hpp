@@ -1,13 +1,14 @@
 // The vision half of the text encoder: patches of a picture in, one row a token out. Pure function of (weights, input),
 // const after construction, any thread; the caller decides about gradients. Errors: Error(model_missing) from Weights.
-// (transformers, models/qwen2_5_vl/modeling_qwen2_5_vl.py, Qwen2_5_VisionTransformerPretrainedModel.)
+// The source is Qwen2_5_VisionTransformerPretrainedModel of transformers:
+// https://github.com/huggingface/transformers/blob/efa7189c5546/src/transformers/models/qwen2_5_vl/modeling_qwen2_5_vl.py
 #pragma once
 
 #include <functional>
 #include <vector>
 
 #include "model/layers.hpp"
-#include "model/rotary.hpp"
+#include "model/text_rotary.hpp"
 #include "model/vision_windows.hpp"
 
 namespace step1x {

@@ -1,6 +1,7 @@
 // In which order the vision tower reads a picture: its tokens (squares of merge_size x merge_size patches) are sorted
 // into square windows, which most layers do not look out of. Pure functions.
-// (transformers, Qwen2_5_VisionTransformerPretrainedModel.get_window_index and rot_pos_emb.)
+// The source is get_window_index and rot_pos_emb of transformers' Qwen2_5_VisionTransformerPretrainedModel:
+// https://github.com/huggingface/transformers/blob/efa7189c5546/src/transformers/models/qwen2_5_vl/modeling_qwen2_5_vl.py
 #pragma once
 
 #include <cstdint>

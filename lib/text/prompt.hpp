@@ -45,9 +45,11 @@ struct PromptConfig {
   bool check_drop = false;
 };
 
-// stepfun-ai/Step1X-Edit, modules/conditioner.py (with transformers 4.51, which puts no label before the picture).
+// The native code's, with transformers 4.51, which puts no label before the picture:
+// https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/conditioner.py
 PromptConfig native_prompt();
-// Step1XEditPipeline and Step1XEditPipelineV1P2 of the diffusers fork (transformers 4.55: with the label).
+// Those of Step1XEditPipeline and Step1XEditPipelineV1P2, with transformers 4.55, which puts the label there:
+// https://github.com/Peyton-Chen/diffusers/tree/16900b755f21/src/diffusers/pipelines/step1x_edit
 PromptConfig diffusers_v1_1_prompt();
 PromptConfig diffusers_v1_2_prompt();
 

@@ -5,9 +5,9 @@
 // kills the process. Const after construction; any number of threads may read at once. Move-only (owns the descriptor).
 // Every error is Error(model_missing) and names the file and, where there is one, the tensor.
 //
-// What is accepted is a subset of what the format's reference reader accepts
-// (github.com/huggingface/safetensors, safetensors/src/tensor.rs, read_metadata and validate): besides its rules, the
-// header must begin with '{' and have no duplicate key at any depth.
+// What is accepted is a subset of what the format's reference reader accepts in read_metadata and validate: besides its
+// rules, the header must begin with '{' and have no duplicate key at any depth.
+// https://github.com/huggingface/safetensors/blob/aa6c43d72986/safetensors/src/tensor.rs
 #pragma once
 
 #include <cstddef>

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "ipc/connection.hpp"
-#include "ipc/version.hpp"
+#include "ipc/hello.hpp"
 
 namespace step1x::worker {
 

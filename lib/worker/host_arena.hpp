@@ -1,4 +1,4 @@
-// The worker's host arena (design, sections 3 and 6): one model's weights in RAM, held as a descriptor and never
+// The worker's host arena (lib/README.md, Memory): one model's weights in RAM, held as a descriptor and never
 // mapped, so that they outlive every engine. An engine asks for it by the model's key; whoever asks first with a new
 // key is to fill it, and others wait for that. What a filler leaves unfinished is thrown away. Loop thread only, but
 // for freeing, which takes as long as there are pages and so happens on a thread of its own.

@@ -9,7 +9,7 @@
 
 #include "base/error.hpp"
 #include "ipc/connection.hpp"
-#include "ipc/version.hpp"
+#include "ipc/hello.hpp"
 #include "worker/job.hpp"
 
 namespace step1x::worker {

@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "base/version.hpp"
-#include "ipc/version.hpp"
+#include "ipc/hello.hpp"
 #include "worker/worker.hpp"
 
 namespace step1x::worker {

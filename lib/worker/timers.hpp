@@ -1,5 +1,5 @@
-// When an idle worker does what (design section 3): pure arithmetic on durations, without a clock, so that every edge
-// can be tested.
+// When an idle worker does what (lib/README.md, Where the model is): pure arithmetic on durations, without a clock, so
+// that every edge can be tested.
 #pragma once
 
 #include <chrono>

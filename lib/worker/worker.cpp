@@ -211,8 +211,8 @@ void Worker::leave(const std::string& reason) {
   asio::post(io_, [this] { end_when_alone(); });
 }
 
-// Engines first, then the arena, then the socket's file, then (when main returns) the lock: the order of design
-// section 4.
+// Engines first, then the arena, then the socket's file, then (when main returns) the lock: see lib/README.md, Starting
+// and meeting.
 void Worker::end_when_alone() {
   if (fleet_.has_engine()) return;
   fleet_.drop_arena();

@@ -1,6 +1,6 @@
 // Takes the place of the library's own version and protocol number in the programs of another build.
 #include "base/version.hpp"
-#include "ipc/version.hpp"
+#include "ipc/hello.hpp"
 
 namespace step1x {
 const char* const kVersion = "9.9.9";

@@ -10,7 +10,7 @@
 #include "base/error.hpp"
 #include "ipc/fields.hpp"
 #include "ipc/frame.hpp"
-#include "ipc/version.hpp"
+#include "ipc/hello.hpp"
 #include "worker/job.hpp"
 
 using namespace step1x;

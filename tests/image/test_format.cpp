@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "image/format.hpp"
-#include "image/one_line.hpp"
+#include "image/messages.hpp"
 
 using namespace step1x::image;
 
@@ -20,9 +20,9 @@ TEST_CASE("the extension decides the format, in any case") {
 }
 
 TEST_CASE("text from outside becomes one printable line, each line once") {
-  CHECK(one_line("a\nb\n") == "a; b");
-  CHECK(one_line("a\na\n\nb") == "a; b");
-  CHECK(one_line("\x1b[31mred\r\x7f") == "?[31mred??");
-  CHECK(one_line("größe") == "größe");
-  CHECK(one_line("").empty());
+  CHECK(printable_line("a\nb\n") == "a; b");
+  CHECK(printable_line("a\na\n\nb") == "a; b");
+  CHECK(printable_line("\x1b[31mred\r\x7f") == "?[31mred??");
+  CHECK(printable_line("größe") == "größe");
+  CHECK(printable_line("").empty());
 }

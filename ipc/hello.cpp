@@ -1,4 +1,4 @@
-#include "ipc/version.hpp"
+#include "ipc/hello.hpp"
 
 #include <unistd.h>
 

@@ -1,4 +1,4 @@
-#include "model/rotary.hpp"
+#include "model/text_rotary.hpp"
 
 #include <ATen/ops/pow.h>
 

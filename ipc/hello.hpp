@@ -1,4 +1,4 @@
-// The protocol's number (ipc/protocol.md, section 3) and the two hellos.
+// The two hellos (ipc/protocol.md, section 3) and the protocol's number that is in them.
 #pragma once
 
 #include "ipc/frame.hpp"

@@ -1,5 +1,6 @@
-// Rotary positions: each pair of features (i, i + d/2) of a head is turned by an angle that grows with the token's
-// position. Angles and rotation are float32 whatever the model's type. Pure functions.
+// Rotary positions of the text encoder (the transformer has its own, rope.hpp): each pair of features (i, i + d/2) of a
+// head is turned by an angle that grows with the token's position. Angles and rotation are float32 whatever the
+// model's type. Pure functions.
 #pragma once
 
 #include <cstdint>
