@@ -38,6 +38,7 @@ Job read_job(const Json& request) {
   read(request, "device", job.device);
   read(request, "plan", job.plan);
   read(request, "max_vram", job.max_vram);
+  read(request, "max_ram", job.max_ram);
   read(request, "min_free_vram", job.min_free_vram);
   read(request, "wait_gpu", job.wait_gpu);
   return job;

@@ -23,6 +23,7 @@ struct Job {
   std::string device;
   std::string plan;
   std::optional<std::int64_t> max_vram;  // bytes; negative: so much less than is free
+  std::optional<std::int64_t> max_ram;   // bytes; negative: so much less than is available
   std::int64_t min_free_vram = 0;        // bytes that must be free before the model comes to the device
   std::optional<std::chrono::milliseconds> wait_gpu;
 

@@ -153,6 +153,18 @@ constexpr std::array kParameters{
         .setting = true,
     },
     Parameter{
+        .name = "max_ram",
+        .type = Type::signed_size,
+        .low = -kMostBytes,
+        .high = kMostBytes,
+        .flags = "--max-ram",
+        .placeholder = "SIZE",
+        .help =
+            "Keep the model in RAM if it takes no more than SIZE (64G), whatever seems to be free; negative: leave so "
+            "much of what is (-4G)",
+        .setting = true,
+    },
+    Parameter{
         .name = "min_free_vram",
         .type = Type::size,
         .high = kMostBytes,

@@ -22,7 +22,7 @@ void Fleet::want_arena(Slot& slot, const std::string& key, std::uint64_t bytes) 
       if (other.get() != &slot) other->end();
     }
   }
-  const std::optional<HostArena::Grant> grant = arena_.want(&slot, key, bytes);
+  const std::optional<HostArena::Grant> grant = arena_.want(&slot, key, bytes, slot.job()->max_ram);
   if (!grant) return waiting_.push_back({&slot, key, bytes});
   // What was there before makes room for another model.
   if (!grant->filled && std::exchange(location_, Location::unloaded) != Location::unloaded)

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/size.hpp"
@@ -23,16 +25,28 @@ std::uint64_t resident_bytes(int fd) {
 
 }  // namespace
 
-std::optional<HostArena::Grant> HostArena::want(const void* who, const std::string& key, std::uint64_t bytes) {
+std::string HostArena::too_large(std::uint64_t bytes, std::optional<std::int64_t> most) const {
+  if (most && *most >= 0) {
+    if (bytes <= static_cast<std::uint64_t>(*most)) return "";
+    return fmt::format("the model takes {} of RAM and {} are allowed (--max-ram)", format_size(bytes),
+                       format_size(static_cast<std::uint64_t>(*most)));
+  }
+  const std::uint64_t left = most ? static_cast<std::uint64_t>(-*most) : kMargin;
+  const std::uint64_t available = options_.available() + *freeing_bytes_;
+  if (bytes <= available - std::min(left, available)) return "";
+  return fmt::format("the model takes {} of RAM and {} are free, of which {} are left to others (--max-ram)",
+                     format_size(bytes), format_size(available), format_size(left));
+}
+
+std::optional<HostArena::Grant> HostArena::want(const void* who, const std::string& key, std::uint64_t bytes,
+                                                std::optional<std::int64_t> most) {
   if (fd_ && key == key_ && (filled_ || filler_ != who)) {
     refusal_.clear();
     return filled_ ? std::optional(Grant{fd_.get(), true}) : std::nullopt;
   }
   drop();
-  const std::uint64_t available = options_.available() + *freeing_bytes_;
-  if (bytes + kMargin > available) {
-    refuse(fmt::format("the model takes {} of RAM and {} are free, of which {} are left to others", format_size(bytes),
-                       format_size(available), format_size(kMargin)));
+  if (const std::string why = too_large(bytes, most); !why.empty()) {
+    refuse(why);
     return Grant();
   }
   try {

@@ -32,8 +32,10 @@ class HostArena {
     bool filled = false;
   };
   // The arena of this key, for an engine that `who` stands for. One of another key is dropped for it. nullopt: somebody
-  // else is filling it; ask again after filled() or filler_ended().
-  std::optional<Grant> want(const void* who, const std::string& key, std::uint64_t bytes);
+  // else is filling it; ask again after filled() or filler_ended(). `most`: what a new one may take, whatever seems to
+  // be available (a machine whose RAM grows as it is used tells too little); negative: what has to stay of that.
+  std::optional<Grant> want(const void* who, const std::string& key, std::uint64_t bytes,
+                            std::optional<std::int64_t> most = {});
   // Has one of another key, whole or not.
   bool is_another(const std::string& key) const { return fd_ && key != key_; }
   // There shall be none for the last model that was asked for.
@@ -56,6 +58,9 @@ class HostArena {
   ipc::Json status() const;
 
  private:
+  // Why an arena of this size may not be; empty: it may.
+  std::string too_large(std::uint64_t bytes, std::optional<std::int64_t> most) const;
+
   Options options_;
   UniqueFd fd_;
   std::string key_;

@@ -3,7 +3,6 @@
 #include "base/error.hpp"
 #include "ipc/fields.hpp"
 #include "ipc/picture.hpp"
-#include "request/job.hpp"
 
 namespace step1x::worker {
 
@@ -17,13 +16,10 @@ std::shared_ptr<Job> make_job(ipc::Message message, std::uint64_t number) {
   const auto height = fields.integer("height", 1, ipc::kMaxSide);
   if (op == "edit" && !message.fd) throw Error(ErrorCode::usage, "edit: no picture came with the request");
   if (op == "edit") ipc::PictureView(message.fd.get(), static_cast<int>(width), static_cast<int>(height));
-  const request::Job asked = request::read_job(message.body);
-  job->steps = asked.steps;
-  job->model = asked.model;
+  static_cast<request::Job&>(*job) = request::read_job(message.body);
   if (!job->model.starts_with('/') && !job->model.starts_with("fake:")) {
     throw Error::format(ErrorCode::usage, "model: {} is not an absolute path", ipc::shown(job->model));
   }
-  job->device = asked.device;
   const std::string visible = fields.text("visible_devices", "", kMaxPath);
   const std::string container = fields.text("container_devices", "", kMaxPath);
   if (!visible.empty()) job->environment.push_back("CUDA_VISIBLE_DEVICES=" + visible);

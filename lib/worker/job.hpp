@@ -9,6 +9,7 @@
 #include "base/duration.hpp"
 #include "base/fd.hpp"
 #include "ipc/frame.hpp"
+#include "request/job.hpp"
 
 namespace step1x::worker {
 
@@ -18,18 +19,15 @@ class Session;
 constexpr std::int64_t kMaxId = 1LL << 53;
 constexpr std::size_t kMaxPath = 4096;
 
-struct Job {
+struct Job : request::Job {
   std::uint64_t number = 0;        // the worker's own, unique; the id between worker and engine
   std::int64_t id = 0;             // the client's
   std::weak_ptr<Session> session;  // expired: the client is gone
   ipc::Json request;               // what the engine gets, checked; "id" is `number`
   UniqueFd image;                  // kept for a retry
   bool interactive = true;
-  std::string model;
-  std::string device;                    // as the request names it
   std::string launch_key;                // jobs with the same one can share an engine process
   std::vector<std::string> environment;  // NAME=value, of the client's, for the engine
-  int steps = 0;
   int attempts = 0;
   int passed = 0;      // how often a later one went first, see Queue
   int announced = -1;  // the position that its client was told last

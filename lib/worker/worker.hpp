@@ -1,6 +1,6 @@
 // The resident worker: takes requests, keeps the queue, gives jobs to its fleet of engines, moves the model by the
-// timers (lib/README.md, Where the model is) and when somebody asks for it, and answers `status` at any moment. Holds no
-// pixel and no weight, and knows of devices what Fleet says. One thread: that of the loop; nothing here blocks.
+// timers (lib/README.md, Where the model is) and when somebody asks for it, and answers `status` at any moment. Holds
+// no pixel and no weight, and knows of devices what Fleet says. One thread: that of the loop; nothing here blocks.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/error.hpp"
 #include "memory/arena.hpp"
@@ -79,6 +80,25 @@ TEST_CASE("no arena is made that would leave others too little, and it says why"
   ++f.available;
   CHECK(f.want("a", kBytes).fd >= 0);
   CHECK(f.arena.refusal().empty());
+}
+
+TEST_CASE("a job may say what the arena may take, also where RAM that grows with its use seems to be missing") {
+  Fixture f;
+  f.available = 1 << 20;
+  const auto fits = [&](std::int64_t most) {
+    const bool made = f.arena.want(&f, "a", kBytes, most)->fd >= 0;
+    CHECK(f.arena.refusal().empty() == made);
+    f.arena.drop_and_wait();
+    return made;
+  };
+  CHECK(fits(kBytes));
+  CHECK(!fits(kBytes - 1));
+  f.available = kBytes + 4096;
+  CHECK(fits(-4096));
+  CHECK(!fits(-4097));
+  CHECK(!fits(std::numeric_limits<std::int64_t>::min() / 2));
+  f.arena.want(&f, "a", kBytes, kBytes - 1);
+  CHECK(f.arena.refusal() == "the model takes 8.0 MiB of RAM and 8.0 MiB are allowed (--max-ram)");
 }
 
 TEST_CASE("an engine is not believed that it filled an arena that it did not seal, or that nobody gave it") {
