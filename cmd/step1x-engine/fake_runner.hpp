@@ -7,9 +7,9 @@
 #include <optional>
 #include <string>
 
+#include "engine/runner.hpp"
 #include "fake_spec.hpp"
 #include "memory/arena.hpp"
-#include "runner.hpp"
 
 namespace step1x::engine {
 

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "runner.hpp"
+#include "engine/runner.hpp"
 
 namespace step1x::engine {
 

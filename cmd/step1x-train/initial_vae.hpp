@@ -5,7 +5,7 @@
 
 #include "demo/random.hpp"
 #include "model/vae_config.hpp"
-#include "model/weights.hpp"
+#include "nn/weights.hpp"
 
 namespace step1x::train {
 

@@ -7,7 +7,7 @@
 #include <functional>
 #include <vector>
 
-#include "model/aten.hpp"
+#include "nn/aten.hpp"
 
 namespace step1x::train {
 

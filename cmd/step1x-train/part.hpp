@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "demo/random.hpp"
-#include "model/weights.hpp"
+#include "nn/weights.hpp"
 
 namespace step1x::train {
 

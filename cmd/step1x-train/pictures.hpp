@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "demo/random.hpp"
-#include "model/aten.hpp"
+#include "nn/aten.hpp"
 
 namespace step1x::train {
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "demo/random.hpp"
-#include "model/aten.hpp"
+#include "nn/aten.hpp"
 
 namespace step1x::demo {
 

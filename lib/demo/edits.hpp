@@ -5,7 +5,7 @@
 #include <array>
 #include <string_view>
 
-#include "model/aten.hpp"
+#include "nn/aten.hpp"
 
 namespace step1x::demo {
 

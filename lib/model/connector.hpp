@@ -8,9 +8,9 @@
 #include <optional>
 #include <vector>
 
-#include "model/embeddings.hpp"
-#include "model/layers.hpp"
 #include "model/transformer_config.hpp"
+#include "nn/embeddings.hpp"
+#include "nn/layers.hpp"
 
 namespace step1x {
 

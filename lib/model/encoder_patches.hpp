@@ -5,8 +5,8 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "image/encoder_picture.hpp"
-#include "model/aten.hpp"
 #include "model/vision_windows.hpp"
+#include "nn/aten.hpp"
 #include "weights/layout.hpp"
 
 namespace step1x {

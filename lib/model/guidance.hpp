@@ -4,7 +4,7 @@
 #include <optional>
 #include <string_view>
 
-#include "model/aten.hpp"
+#include "nn/aten.hpp"
 #include "weights/layout.hpp"
 
 namespace step1x {

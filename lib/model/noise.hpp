@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "model/aten.hpp"
+#include "nn/aten.hpp"
 #include "weights/layout.hpp"
 
 namespace step1x {

@@ -4,7 +4,7 @@
 #include <array>
 #include <cstdint>
 
-#include "model/aten.hpp"
+#include "nn/aten.hpp"
 
 namespace step1x {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "image/resize.hpp"
-#include "model/aten.hpp"
+#include "nn/aten.hpp"
 #include "weights/layout.hpp"
 
 namespace step1x {

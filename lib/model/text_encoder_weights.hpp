@@ -8,7 +8,7 @@
 #include <string>
 
 #include "model/text_encoder_config.hpp"
-#include "model/weights.hpp"
+#include "nn/weights.hpp"
 #include "weights/layout.hpp"
 
 namespace step1x {

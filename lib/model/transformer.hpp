@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "model/embeddings.hpp"
 #include "model/transformer_blocks.hpp"
+#include "nn/embeddings.hpp"
 
 namespace step1x {
 

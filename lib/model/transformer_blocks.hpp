@@ -7,9 +7,9 @@
 #include <cstdint>
 #include <string>
 
-#include "model/layers.hpp"
-#include "model/rope.hpp"
 #include "model/transformer_config.hpp"
+#include "nn/layers.hpp"
+#include "nn/rope.hpp"
 
 namespace step1x {
 

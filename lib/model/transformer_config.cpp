@@ -4,7 +4,7 @@
 
 #include <numeric>
 
-#include "model/config_reader.hpp"
+#include "nn/config_reader.hpp"
 
 namespace step1x {
 

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "model/weights.hpp"
+#include "nn/weights.hpp"
 #include "weights/layout.hpp"
 
 namespace step1x {

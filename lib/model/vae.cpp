@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "base/error.hpp"
-#include "model/tiles.hpp"
 #include "model/vae_parts.hpp"
+#include "nn/tiles.hpp"
 
 namespace step1x {
 

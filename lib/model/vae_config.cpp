@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "model/config_reader.hpp"
+#include "nn/config_reader.hpp"
 
 namespace step1x {
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/weights.hpp"
+#include "nn/weights.hpp"
 #include "weights/layout.hpp"
 
 namespace step1x {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "model/layers.hpp"
+#include "nn/layers.hpp"
 
 namespace step1x {
 

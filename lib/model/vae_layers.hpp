@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "model/weights.hpp"
+#include "nn/weights.hpp"
 
 namespace step1x {
 

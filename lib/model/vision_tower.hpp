@@ -7,9 +7,9 @@
 #include <functional>
 #include <vector>
 
-#include "model/layers.hpp"
 #include "model/text_rotary.hpp"
 #include "model/vision_windows.hpp"
+#include "nn/layers.hpp"
 
 namespace step1x {
 

@@ -6,7 +6,7 @@
 #include <thread>
 #include <utility>
 
-#include "memory/nvml.hpp"
+#include "gpu/nvml.hpp"
 
 namespace step1x::worker {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "memory/gpus.hpp"
+#include "gpu/gpus.hpp"
 
 namespace step1x::worker {
 namespace {

@@ -27,8 +27,8 @@
 #include <string>
 #include <utility>
 
+#include "device/host_registration.hpp"
 #include "memory/arena.hpp"
-#include "memory/host_registration.hpp"
 #include "support/open_gpu.hpp"
 
 namespace {

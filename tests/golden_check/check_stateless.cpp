@@ -2,10 +2,10 @@
 
 #include "checks.hpp"
 #include "image/resize.hpp"
-#include "model/embeddings.hpp"
 #include "model/guidance.hpp"
-#include "model/rope.hpp"
 #include "model/scheduler.hpp"
+#include "nn/embeddings.hpp"
+#include "nn/rope.hpp"
 #include "support/tensors.hpp"
 
 namespace step1x::test {

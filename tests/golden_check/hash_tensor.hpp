@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 
-#include "model/aten.hpp"
+#include "nn/aten.hpp"
 
 namespace step1x::test {
 

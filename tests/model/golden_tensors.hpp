@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "model/aten.hpp"
+#include "nn/aten.hpp"
 #include "weights/safetensors.hpp"
 
 namespace step1x::test {

@@ -1,8 +1,8 @@
 // Tensors to compute with, and how far two of them are apart.
 #pragma once
 
-#include "model/aten.hpp"
 #include "model/noise.hpp"
+#include "nn/aten.hpp"
 
 namespace step1x::test {
 

@@ -8,8 +8,8 @@
 
 #include "base/error.hpp"
 #include "model/activation_size.hpp"
-#include "model/device_part.hpp"
 #include "model/pipeline.hpp"
+#include "nn/device_part.hpp"
 #include "support/delays.hpp"
 // clang-format off: after libtorch
 #include "support/golden.hpp"

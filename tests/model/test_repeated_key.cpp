@@ -1,7 +1,7 @@
 #include <ATen/ops/repeat_interleave.h>
 
-#include "model/layers.hpp"
 #include "model/numbers.hpp"
+#include "nn/layers.hpp"
 #include "support/doctest_with_torch.hpp"
 
 using namespace step1x;

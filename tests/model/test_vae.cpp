@@ -8,8 +8,8 @@
 #include "model/loading.hpp"
 #include "model/noise.hpp"
 #include "model/numbers.hpp"
-#include "model/tiles.hpp"
 #include "model/vae_parts.hpp"
+#include "nn/tiles.hpp"
 #include "support/doctest_with_torch.hpp"
 #include "support/golden.hpp"
 

@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "model/cuda.hpp"
+#include "device/cuda.hpp"
 
 namespace step1x::test {
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "model/weights.hpp"
+#include "nn/weights.hpp"
 #include "support/tensor_memory.hpp"
 #include "weights/safetensors.hpp"
 

@@ -2,7 +2,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 
-#include "model/cuda.hpp"
+#include "device/cuda.hpp"
 #include "support/doctest_with_torch.hpp"
 
 namespace {

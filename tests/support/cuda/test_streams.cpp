@@ -14,8 +14,8 @@
 #include <thread>
 #include <vector>
 
-#include "memory/block_ring.hpp"
-#include "memory/device_copy.hpp"
+#include "device/block_ring.hpp"
+#include "device/device_copy.hpp"
 #include "stand_in.hpp"
 #include "support/doctest_with_torch.hpp"
 
