@@ -1,4 +1,5 @@
 // What clients want done with the model, or with the worker itself, and when that may be.
+#include <algorithm>
 #include <utility>
 
 #include "base/error.hpp"
@@ -32,16 +33,25 @@ void Worker::when_free(Action action, const std::string& op, const ipc::Json& bo
     cancel_all();
     for (const auto& session : sessions_) session->lease.reset();
   }
+  action.after_jobs = mode == "wait";
   actions_.push_back(std::move(action));
   update();
 }
 
+// What is forced waits for the engines to stop, as does what was not refused because the model moves by itself: either
+// would wait for ever if they were given more. What has begun is not disturbed: a release would wait for the end of the
+// next job's engine.
+bool Worker::held() const {
+  return !settling_.empty() || !std::ranges::all_of(actions_, &Action::after_jobs);
+}
+
 bool Worker::run_next_action() {
-  // A model that moves by itself ends that by itself: nobody is refused for it.
   if (!fleet_.settled()) return false;
-  if (busy() || actions_.empty()) return false;
-  const Action action = std::move(actions_.front());
-  actions_.pop_front();
+  const auto due =
+      std::ranges::find_if(actions_, [this](const Action& action) { return !action.after_jobs || !busy(); });
+  if (due == actions_.end()) return false;
+  const Action action = std::move(*due);
+  actions_.erase(due);
   (this->*action.run)(action);
   return true;
 }

@@ -122,10 +122,10 @@ Situation Worker::situation() const {
 
 // Called after everything that happens: gives out work, or arms the timer for what comes next.
 void Worker::update() {
-  while (phase_ != Phase::leaving && dispatch()) {
+  answer_settled();
+  while (phase_ != Phase::leaving && !held() && dispatch()) {
   }
   fleet_.tidy();
-  answer_settled();
   if (phase_ == Phase::leaving) return end_when_alone();
   if (run_next_action()) return update();
   const bool unwelcome =

@@ -53,6 +53,7 @@ class Worker {
     void (Worker::*run)(const Action&);
     std::shared_ptr<Session> session;
     std::int64_t id;
+    bool after_jobs = false;  // and leases; otherwise as soon as no engine is in the way
   };
   // One that has begun, and is answered once `settled` says so.
   struct Settling {
@@ -88,6 +89,8 @@ class Worker {
   // Takes the request's mode from `body`. Throws Error(usage), Error(busy).
   void when_free(Action action, const std::string& op, const ipc::Json& body);
   std::string in_the_way() const;
+  // No job may be given to an engine.
+  bool held() const;
   // True when it has done something.
   bool run_next_action();
   void offload(const Action& action);

@@ -179,6 +179,109 @@ class States(Case):
                 holder.communicate()
 
 
+class Forced(Case):
+    """What is forced, or was not refused, waits for the engines alone: what comes meanwhile waits for it."""
+
+    DEVICE = "sim:1g"
+    ENDLESS = "step=1h"
+
+    def running(self, client):
+        """The pid of an engine that has this client's job and notices nothing."""
+        client.edit(fake=self.ENDLESS, device=self.DEVICE)
+        client.until("step", "loading")
+        [engine] = self.engine_pids()
+        self.addCleanup(harness.kill, engine)  # a stopped one would outlive a test that fails
+        os.kill(engine, signal.SIGSTOP)
+        return engine
+
+    def three(self):
+        self.run_step1x("worker", "start", check=0)
+        clients = [self.connect() for _ in range(3)]
+        for client in clients:
+            self.addCleanup(client.close)
+        return clients
+
+    def force(self, op, client):
+        client.send({"op": op, "mode": "force", "id": 7})
+        # An answer to what was sent after it: the worker has read both.
+        client.send({"op": "ping", "id": 8})
+        self.assertEqual(client.receive(), {"event": "pong", "id": 8}, f"{op} did not wait")
+        self.assertEqual(self.status()["queue"]["done"], 0)
+
+    def test_a_job_that_comes_while_the_cancelled_one_still_runs_waits_for_the_action(self):
+        for op in ("offload", "release", "shutdown"):
+            for device in (self.DEVICE, "sim:2g"):
+                with self.subTest(op=op, device=device):
+                    self.job_that_comes_meanwhile(op, device)
+                self.kill_all()
+                harness.eventually(lambda: not self.worker_pids(), what="the worker is gone")
+
+    def job_that_comes_meanwhile(self, op, device):
+        victim, forcing, late = self.three()
+        engine = self.running(victim)
+        self.force(op, forcing)
+        late.edit(fake=self.ENDLESS, device=device)
+        self.assertEqual(late.receive(), {"event": "queued", "position": 1, "id": 0})
+        os.kill(engine, signal.SIGCONT)
+        self.assertEqual(victim.until("done", "error")["code"], "cancelled")
+        self.assertEqual(forcing.receive(), {"event": "ok", "id": 7})
+        self.assertEqual(late.until("loading", "restart")["event"], "restart" if op == "shutdown" else "loading")
+
+    def test_a_lease_that_comes_meanwhile_does_not_keep_it_waiting(self):
+        victim, forcing, late = self.three()
+        engine = self.running(victim)
+        self.force("release", forcing)
+        late.send({"op": "lease"})
+        self.assertEqual(late.receive()["event"], "leased")
+        os.kill(engine, signal.SIGCONT)
+        self.assertEqual(forcing.receive(), {"event": "ok", "id": 7})
+        self.assertEqual(self.status()["queue"]["leases"], 1)
+
+    def test_whose_client_has_gone_keeps_nobody_waiting(self):
+        victim, forcing, late = self.three()
+        self.running(victim)
+        self.force("release", forcing)
+        late.edit(fake=self.ENDLESS, device="sim:2g")
+        self.assertEqual(late.receive(), {"event": "queued", "position": 1, "id": 0})
+        forcing.close()
+        late.until("loading")
+
+    def test_one_that_waits_for_an_offload_alone_goes_before_a_job_that_comes_after_it(self):
+        self.edit(fake="offload=3s")
+        with self.connect() as client:
+            harness.eventually(lambda: self.status()["state"] == "Offloading", what="the model leaves the GPU by itself")
+            client.send({"op": "release", "id": 7})
+            client.edit(fake=self.ENDLESS)
+            self.assertEqual(client.until("ok", "loading"), {"event": "ok", "id": 7})
+            client.until("loading")
+
+    def test_a_release_that_is_under_way_ends_before_the_next_job_starts_an_engine(self):
+        self.edit()
+        _, releasing, late = self.three()
+        [engine] = self.engine_pids()
+        self.addCleanup(harness.kill, engine)
+        os.kill(engine, signal.SIGSTOP)
+        releasing.send({"op": "release", "id": 7})
+        late.edit(fake=self.ENDLESS)
+        # The stopped engine is killed after five seconds.
+        self.assertEqual(releasing.receive(), {"event": "ok", "id": 7})
+        late.until("loading")
+
+    def test_a_release_ends_before_the_next_job_starts_an_engine_while_the_arena_is_freed(self):
+        """So much memory that often it is not free yet when the worker reads the second request."""
+        for _ in range(harness.count(4, 20)):
+            self.edit(fake=f"arena={512 << 20}", env=self.env(STEP1X_IDLE_TIMEOUT="100ms"))
+            harness.eventually(lambda: not self.engine_pids(), what="the engine has ended")
+            self.becomes("CPU")
+            picture = harness.picture(64, 64)
+            with self.connect() as client:
+                client.send({"op": "release", "id": 7})
+                client.send(harness.edit_request(fake=self.ENDLESS), picture)
+                os.close(picture)
+                self.assertEqual(client.until("ok", "loading"), {"event": "ok", "id": 7})
+                client.until("loading")
+
+
 class DeviceCase(Case):
     """Two devices by name: one queue, one arena, an engine each while both have work."""
 
