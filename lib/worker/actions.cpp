@@ -34,20 +34,22 @@ void Worker::when_free(Action action, const std::string& op, const ipc::Json& bo
     cancel_all();
     for (const auto& session : sessions_) session->lease.reset();
   }
+  action.after_jobs = mode == "wait";
   actions_.push_back(std::move(action));
   update();
 }
 
-// What is forced waits for the engines to stop, and would wait for ever if they were given more. What has begun is not
-// disturbed either: a release would wait for the end of the next job's engine.
+// What is forced waits for the engines to stop, as does what was not refused because the model moves by itself: either
+// would wait for ever if they were given more. What has begun is not disturbed: a release would wait for the end of the
+// next job's engine.
 bool Worker::held() const {
-  return !settling_.empty() || std::ranges::any_of(actions_, &Action::forced);
+  return !settling_.empty() || !std::ranges::all_of(actions_, &Action::after_jobs);
 }
 
 bool Worker::run_next_action() {
-  // A model that moves by itself ends that by itself: nobody is refused for it.
   if (!fleet_.settled()) return false;
-  const auto due = std::ranges::find_if(actions_, [this](const Action& action) { return action.forced || !busy(); });
+  const auto due =
+      std::ranges::find_if(actions_, [this](const Action& action) { return !action.after_jobs || !busy(); });
   if (due == actions_.end()) return false;
   const Action action = std::move(*due);
   actions_.erase(due);

@@ -53,7 +53,7 @@ class Worker {
     void (Worker::*run)(const Action&);
     std::shared_ptr<Session> session;
     std::int64_t id;
-    bool forced = false;
+    bool after_jobs = false;  // and leases; otherwise as soon as no engine is in the way
   };
   // One that has begun, and is answered once `settled` says so.
   struct Settling {

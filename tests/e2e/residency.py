@@ -180,7 +180,7 @@ class States(Case):
 
 
 class Forced(Case):
-    """What is forced waits for the engines alone: what comes meanwhile waits for it."""
+    """What is forced, or was not refused, waits for the engines alone: what comes meanwhile waits for it."""
 
     DEVICE = "sim:1g"
     ENDLESS = "step=1h"
@@ -246,6 +246,15 @@ class Forced(Case):
         forcing.close()
         late.until("loading")
 
+    def test_one_that_waits_for_an_offload_alone_goes_before_a_job_that_comes_after_it(self):
+        self.edit(fake="offload=3s")
+        with self.connect() as client:
+            harness.eventually(lambda: self.status()["state"] == "Offloading", what="the model leaves the GPU by itself")
+            client.send({"op": "release", "id": 7})
+            client.edit(fake=self.ENDLESS)
+            self.assertEqual(client.until("ok", "loading"), {"event": "ok", "id": 7})
+            client.until("loading")
+
     def test_a_release_that_is_under_way_ends_before_the_next_job_starts_an_engine(self):
         self.edit()
         _, releasing, late = self.three()
@@ -257,6 +266,20 @@ class Forced(Case):
         # The stopped engine is killed after five seconds.
         self.assertEqual(releasing.receive(), {"event": "ok", "id": 7})
         late.until("loading")
+
+    def test_a_release_ends_before_the_next_job_starts_an_engine_while_the_arena_is_freed(self):
+        """So much memory that often it is not free yet when the worker reads the second request."""
+        for _ in range(harness.count(4, 20)):
+            self.edit(fake=f"arena={512 << 20}", env=self.env(STEP1X_IDLE_TIMEOUT="100ms"))
+            harness.eventually(lambda: not self.engine_pids(), what="the engine has ended")
+            self.becomes("CPU")
+            picture = harness.picture(64, 64)
+            with self.connect() as client:
+                client.send({"op": "release", "id": 7})
+                client.send(harness.edit_request(fake=self.ENDLESS), picture)
+                os.close(picture)
+                self.assertEqual(client.until("ok", "loading"), {"event": "ok", "id": 7})
+                client.until("loading")
 
 
 class DeviceCase(Case):
