@@ -27,6 +27,12 @@ std::optional<GuidanceDamping> damping_of(const std::string& name) {
   return std::nullopt;
 }
 
+// Without its advice, which names a variable that no engine is given.
+std::string said(const c10::OutOfMemoryError& error) {
+  const std::string text = one_line(error.what_without_backtrace());
+  return text.substr(0, text.find(" If reserved but unallocated"));
+}
+
 UniqueFd sealed(const Picture& picture) {
   ipc::PictureWriter writer(picture.size.width, picture.size.height);
   std::ranges::copy(std::as_bytes(std::span(picture.rgb)), writer.pixels().begin());
@@ -139,7 +145,7 @@ std::variant<Result, Error> ModelRunner::attempt(const Job& job, Progress& progr
   } catch (const Error& error) {
     problem = error;
   } catch (const c10::OutOfMemoryError& error) {
-    problem = Error(ErrorCode::out_of_memory, one_line(error.what_without_backtrace()));
+    problem = Error(ErrorCode::out_of_memory, said(error));
   } catch (const std::bad_alloc&) {
     problem = Error(ErrorCode::out_of_memory, "the machine has too little memory for this job");
   } catch (const c10::Error& error) {

@@ -29,8 +29,7 @@ void Worker::when_free(Action action, const std::string& op, const ipc::Json& bo
     throw Error::format(ErrorCode::busy, "cannot {} now: {}; --wait waits for the end, --force cancels the jobs", op,
                         in_the_way());
   }
-  action.forced = mode == "force";
-  if (action.forced) {
+  if (mode == "force") {
     cancel_all();
     for (const auto& session : sessions_) session->lease.reset();
   }

@@ -30,9 +30,9 @@ class Worker : public engine::Progress {
   ArenaGrant arena(const std::string& key, std::int64_t bytes) override {
     keys.push_back(key);
     if (!has_room) return {};
-    const bool filled = fd.has_value();
-    if (!filled) fd = create_arena(static_cast<std::uint64_t>(bytes));
-    return {UniqueFd(::dup(fd->get())), filled};
+    const bool whole = fd.has_value();
+    if (!whole) fd = create_arena(static_cast<std::uint64_t>(bytes));
+    return {UniqueFd(::dup(fd->get())), whole};
   }
   void arena_filled(std::int64_t) override { ++filled; }
   std::optional<ipc::Lock> lock_gpu(const std::string&) override { return std::nullopt; }

@@ -9,7 +9,7 @@ using namespace step1x::worker;
 
 namespace {
 
-ipc::Json request() {
+ipc::Json edit_request() {
   return {{"op", "edit"}, {"fd", "image"}, {"width", 4}, {"height", 4},     {"prompt", "red"},
           {"size", 512},  {"steps", 28},   {"seed", 1},  {"guidance", 6.0}, {"model", "/models/step1x"}};
 }
@@ -21,7 +21,7 @@ std::shared_ptr<Job> make(ipc::Json body) {
 }  // namespace
 
 TEST_CASE("a request becomes a job with the worker's own number") {
-  ipc::Json body = request();
+  ipc::Json body = edit_request();
   body["id"] = 3;
   const auto job = make(body);
   CHECK(job->id == 3);
@@ -60,7 +60,7 @@ TEST_CASE("every member that is missing, of a wrong type or out of range is refu
   };
   for (const auto& [member, value] : wrong) {
     CAPTURE(member);
-    ipc::Json body = request();
+    ipc::Json body = edit_request();
     body[member] = value;
     CHECK_THROWS_WITH_AS(make(body), doctest::Contains(member), Error);
   }
@@ -68,37 +68,37 @@ TEST_CASE("every member that is missing, of a wrong type or out of range is refu
 
 TEST_CASE("line breaks and zero bytes in a refused member do not break its one line") {
   for (const char* member : {"model", "priority", "torch_dir"}) {
-    ipc::Json body = request();
+    ipc::Json body = edit_request();
     body[member] = std::string("a\n\0b", 4);
     CHECK_THROWS_WITH_AS(make(body), doctest::Contains("\"a\\n\\u0000b\" is n"), Error);
   }
 }
 
 TEST_CASE("a picture of another size than the request says is refused") {
-  ipc::Json body = request();
+  ipc::Json body = edit_request();
   body["width"] = 5;
   CHECK_THROWS_AS(make(body), Error);
-  CHECK_THROWS_AS(make_job({request(), UniqueFd()}, 1), Error);
+  CHECK_THROWS_AS(make_job({edit_request(), UniqueFd()}, 1), Error);
 }
 
 TEST_CASE("a request that would be too long to send on to an engine is refused") {
-  ipc::Json body = request();
+  ipc::Json body = edit_request();
   // "1e9" each in the frame that came, "1000000000.0" in the one that would go.
   body["unknown"] = std::vector<double>(100'000, 1e9);
   CHECK_THROWS_WITH_AS(make(body), doctest::Contains("over the limit"), Error);
 }
 
 TEST_CASE("jobs of the fake engine and of other visible devices need an engine of their own") {
-  ipc::Json fake = request();
+  ipc::Json fake = edit_request();
   fake["model"] = "fake:step=1ms";
-  ipc::Json visible = request();
+  ipc::Json visible = edit_request();
   visible["visible_devices"] = "1";
-  ipc::Json container = request();
+  ipc::Json container = edit_request();
   container["container_devices"] = "1";
-  ipc::Json other_model = request();
+  ipc::Json other_model = edit_request();
   other_model["model"] = "/models/other";
-  CHECK(make(request())->launch_key != make(fake)->launch_key);
-  CHECK(make(request())->launch_key != make(visible)->launch_key);
+  CHECK(make(edit_request())->launch_key != make(fake)->launch_key);
+  CHECK(make(edit_request())->launch_key != make(visible)->launch_key);
   CHECK(make(container)->launch_key != make(visible)->launch_key);
-  CHECK(make(request())->launch_key == make(other_model)->launch_key);
+  CHECK(make(edit_request())->launch_key == make(other_model)->launch_key);
 }
