@@ -9,9 +9,10 @@
 #include <deque>
 #include <map>
 
+#include "client/ask.hpp"
+#include "client/signals.hpp"
 #include "ipc/fields.hpp"
 #include "ipc/picture.hpp"
-#include "signals.hpp"
 
 namespace step1x::cli {
 namespace {
@@ -245,9 +246,8 @@ class Run {
   }
 
   void failed(Flight flight, const ipc::Json& event) {
-    const ipc::Fields fields(event);
-    const ErrorCode code = error_code(fields.text("code", "failure")).value_or(ErrorCode::failure);
-    const Error problem(code, fields.text("message", "failed without a reason"));
+    const Error problem = client::error_of(event);
+    const ErrorCode code = problem.code();
     if (flight.timed_out)
       return give_up(std::move(flight), Error::format(ErrorCode::timeout, "no picture after {} (--timeout)",
                                                       format_duration(options_.timeout)));
@@ -367,7 +367,7 @@ class Run {
   const std::vector<batch::Work>& works_;
   const BatchOptions& options_;
   BatchEvents& events_;
-  Signals signals_;
+  client::Signals signals_;
   Bell bell_;
   BatchTally tally_;
   std::optional<ipc::Client> client_;

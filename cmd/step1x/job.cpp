@@ -6,9 +6,9 @@
 #include <array>
 
 #include "base/process.hpp"
+#include "client/ask.hpp"
+#include "client/signals.hpp"
 #include "ipc/fields.hpp"
-#include "settings.hpp"
-#include "signals.hpp"
 #include "terminal.hpp"
 
 namespace step1x::cli {
@@ -106,7 +106,7 @@ class Attempt {
     if (name == "restart") throw Restart{};
     if (name == "error") {
       throw_if_unwanted();
-      throw_error_event(event);
+      throw client::error_of(event);
     }
     if (name == "retry" && options_.verbose) {
       progress_.clear();
@@ -120,7 +120,7 @@ class Attempt {
   const JobOptions& options_;
   ipc::Deadline deadline_;
   Progress& progress_;
-  Signals signals_;
+  client::Signals signals_;
   bool interrupted_ = false;
   bool timed_out_ = false;
 };
