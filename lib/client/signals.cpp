@@ -55,6 +55,14 @@ Signals::~Signals() {
   mask_signals(SIG_UNBLOCK);
 }
 
+Signals::AtOnce::AtOnce(const Signals& /*inside*/) {
+  mask_signals(SIG_UNBLOCK);
+}
+
+Signals::AtOnce::~AtOnce() {
+  mask_signals(SIG_BLOCK);
+}
+
 int Signals::take() const {
   signalfd_siginfo info{};
   int count = 0;

@@ -23,6 +23,15 @@ class Signals {
   // How many arrived since the last call.
   int take() const;
 
+  // While it lives, inside of a Signals, they end the command at once again: for what blocks and has nothing to cancel.
+  class AtOnce {
+   public:
+    explicit AtOnce(const Signals& signals);
+    ~AtOnce();
+    AtOnce(const AtOnce&) = delete;
+    AtOnce& operator=(const AtOnce&) = delete;
+  };
+
  private:
   UniqueFd fd_;
 };
