@@ -88,6 +88,15 @@ class Killed(Case):
         self.assertEqual(error.count("going on with another one"), 2, error)
         self.complete(expected)
 
+    def test_an_engine_that_dies_is_told_with_v_alone(self):
+        self.fill(2)
+        for more in ((), ("-v",)):
+            with self.subTest(more=more):
+                done = self.batch("--force", *more, fake="die@done=2", check=0)
+                told = [line for line in done.stderr.splitlines() if "trying once more" in line]
+                self.assertEqual(told, ["step1x: p001.png: trying once more: the engine was killed by signal 9 (Killed)"] if more else [])
+                self.run_step1x("worker", "stop", check=0)
+
     def test_a_worker_that_is_told_to_leave_is_replaced_without_a_word(self):
         self.fill(8)
         expected = self.undisturbed(fake="step=50ms")
