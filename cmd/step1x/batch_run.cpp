@@ -1,17 +1,14 @@
 #include "batch_run.hpp"
 
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <deque>
 #include <map>
 
+#include "client/conversation.hpp"
 #include "ipc/fields.hpp"
 #include "ipc/picture.hpp"
-#include "signals.hpp"
 
 namespace step1x::cli {
 namespace {
@@ -39,15 +36,8 @@ class Bell {
 struct Flight {
   batch::Loaded loaded;
   std::string device;  // empty: the one of all
-  int attempts = 0;
-  bool begun = false;  // an engine has it
-  bool cancelled = false;
-  bool timed_out = false;
-  Clock::time_point since = Clock::now();  // it was sent, then it was begun
+  int attempts = 0;    // besides those of its job
 };
-
-// A second signal: out, whatever is under way. The end of the connection cancels as well.
-struct Interrupted {};
 
 // What no other item would fare better with.
 bool ends_batch(ErrorCode code) {
@@ -55,13 +45,14 @@ bool ends_batch(ErrorCode code) {
          code == ErrorCode::version_mismatch || code == ErrorCode::protocol;
 }
 
-class Run {
+class Run : public client::Listener {
  public:
   Run(const std::vector<batch::Work>& works, const batch::JournalView& before, batch::Journal& journal,
       const BatchOptions& options, BatchEvents& events)
       : works_(works),
         options_(options),
         events_(events),
+        conversation_(conversation_options(options, bell_.fd()), *this),
         writer_(works, before, journal, options.writer, [this] { bell_.ring(); }),
         reader_(works, before, options.reader, [this] { bell_.ring(); }) {
     tally_.total = works.size();
@@ -69,57 +60,66 @@ class Run {
 
   BatchTally run() {
     const auto start = Clock::now();
-    while (!finished()) {
+    for (;;) {
       take_written();
+      check_deadline();
       if (!stopping_) take_loaded();
-      try {
-        send_waiting();
-        wait();
-        receive();
-      } catch (const Error& problem) {
-        lost_worker(problem);
-      }
-      check_time();
+      if (finished()) break;
+      turn();
     }
     // The lease ends here, before the last pictures are written: the GPU has nothing to do any more.
-    client_.reset();
+    conversation_.leave();
     writer_.close();
-    while (writer_.pending() > 0) {
-      pollfd entry{bell_.fd(), POLLIN, 0};
-      ::poll(&entry, 1, -1);
-      take_written();
-    }
+    for (take_written(); writer_.pending() > 0; take_written()) turn();
     tally_.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     return std::move(tally_);
   }
 
  private:
-  bool finished() const {
-    if (!flights_.empty()) return false;
-    return stopping_ || (reader_.ended() && waiting_.empty());
+  static client::Options conversation_options(const BatchOptions& options, int bell) {
+    client::Options talk;
+    talk.client = options.client;
+    talk.lease = ipc::Json({{"op", "lease"}, {"label", "batch"}, {"model", options.members.at("model")}});
+    talk.bell = bell;
+    talk.timeout = options.timeout;
+    talk.counted = client::Options::Counted::from_begun;
+    talk.more_workers = 3;
+    return talk;
+  }
+
+  bool finished() const { return flights_.empty() && (stopping_ || reader_.ended()); }
+
+  void turn() {
+    try {
+      conversation_.turn(next_look_at_the_clock());
+    } catch (const Error& problem) {
+      if (problem.code() == ErrorCode::cancelled) throw;
+      flights_.clear();
+      if (!tally_.fatal) tally_.fatal = problem;
+      stop(problem.what(), /*at_once=*/true);
+    }
+    if (conversation_.interrupted() && !std::exchange(tally_.interrupted, true)) stop("interrupted", /*at_once=*/true);
+  }
+
+  // The deadline is a time of the day, which may be set.
+  ipc::Deadline next_look_at_the_clock() const {
+    if (!options_.deadline || stopping_) return std::nullopt;
+    return Clock::now() + std::chrono::milliseconds(100);
   }
 
   // No item is begun any more. What runs is cancelled too, if `at_once`.
   void stop(const std::string& why, bool at_once) {
     if (tally_.stopped.empty()) tally_.stopped = why;
     stopping_ = true;
-    waiting_.clear();
-    for (auto& [id, flight] : flights_) {
-      if (at_once || !flight.begun) cancel(id, flight);
-    }
-  }
-
-  void cancel(std::int64_t id, Flight& flight) {
-    if (std::exchange(flight.cancelled, true) || !client_) return;
-    try {
-      client_->send({{"op", "cancel"}, {"id", id}});
-    } catch (const Error&) {
-      // It is gone: the next receive() says so.
+    if (at_once) {
+      conversation_.cancel_all();
+    } else {
+      conversation_.cancel_unbegun();
     }
   }
 
   void take_loaded() {
-    while (waiting_.size() + flights_.size() < room()) {
+    while (flights_.size() < room()) {
       std::optional<batch::Loaded> loaded = reader_.take();
       if (!loaded) return;
       if (!loaded->wanted) {
@@ -129,10 +129,10 @@ class Run {
       Flight flight;
       flight.loaded = std::move(*loaded);
       if (flight.loaded.problem) {
-        const Error problem = *flight.loaded.problem;
-        give_up(std::move(flight), problem);
+        give_up(flight, 1, *flight.loaded.problem);
       } else {
-        waiting_.push_back(std::move(flight));
+        flight.device = idlest_device();
+        begin(std::move(flight));
       }
     }
   }
@@ -140,19 +140,9 @@ class Run {
   // One is computed, one waits behind it, on each device.
   std::size_t room() const { return 2 * std::max<std::size_t>(1, options_.devices.size()); }
 
-  void send_waiting() {
-    while (!waiting_.empty() && flights_.size() < room()) {
-      if (!client_) connect();
-      Flight flight = std::move(waiting_.front());
-      waiting_.pop_front();
-      flight.device = idlest_device();
-      flight.since = Clock::now();
-      flight.begun = false;
-      const std::int64_t id = ++last_id_;
-      // First among those that fly: it is sent again if this fails.
-      const Flight& sent = flights_.emplace(id, std::move(flight)).first->second;
-      client_->send(request(id, sent), sent.loaded.picture.get());
-    }
+  void begin(Flight flight) {
+    const std::int64_t id = conversation_.add(request(flight), flight.loaded.picture.get());
+    flights_.emplace(id, std::move(flight));
   }
 
   std::string idlest_device() const {
@@ -163,11 +153,10 @@ class Run {
     return best == options_.devices.end() ? "" : *best;
   }
 
-  ipc::Json request(std::int64_t id, const Flight& flight) const {
+  ipc::Json request(const Flight& flight) const {
     ipc::Json body = options_.members;
     for (const auto& [name, value] : works_[flight.loaded.index].parameters.items()) body[name] = value;
     body["op"] = "edit";
-    body["id"] = id;
     body["fd"] = "image";
     body["width"] = flight.loaded.width;
     body["height"] = flight.loaded.height;
@@ -176,101 +165,54 @@ class Run {
     return body;
   }
 
-  void connect() {
-    client_.emplace(ipc::Client::connect_or_spawn(options_.client));
-    client_->send({{"op", "lease"}, {"label", "batch"}, {"model", options_.members.at("model")}});
+  Flight land(const client::Job& job) { return std::move(flights_.extract(job.id).mapped()); }
+
+  void progress(const client::Job& job, const ipc::Json& event) override {
+    events_.progress(works_[flights_.at(job.id).loaded.index], event);
   }
 
-  void wait() {
-    std::array<pollfd, 3> entries{pollfd{signals_.fd(), POLLIN, 0}, pollfd{bell_.fd(), POLLIN, 0},
-                                  pollfd{client_ ? client_->fd() : -1, POLLIN, 0}};
-    // For the clock: deadlines and the time of items.
-    constexpr int kTurn = 100;
-    const bool something_to_do = finished() || (!stopping_ && !waiting_.empty() && flights_.size() < room());
-    ::poll(entries.data(), entries.size(), something_to_do ? 0 : kTurn);
-    const int signals = signals_.take();
-    if (signals == 0) return;
-    if (tally_.interrupted || signals > 1) throw Interrupted{};
-    tally_.interrupted = true;
-    stop("interrupted", /*at_once=*/true);
-  }
-
-  void receive() {
-    while (client_) {
-      std::optional<ipc::Message> message = client_->receive(Clock::now());
-      if (!message) return;
-      const ipc::Fields fields(message->body);
-      const std::string event = fields.text("event", "");
-      if (event == "restart") return restart();
-      const auto found = flights_.find(fields.integer_or("id", 0, INT64_MAX, 0));
-      if (found == flights_.end()) continue;  // `leased`, or the last words of an item
-      handle(found, event, std::move(*message));
-    }
-  }
-
-  using Found = std::map<std::int64_t, Flight>::iterator;
-
-  void handle(Found found, const std::string& event, ipc::Message message) {
-    Flight& flight = found->second;
-    const batch::Work& work = works_[flight.loaded.index];
-    if (event == "done" || event == "error") {
-      Flight ended = std::move(flight);
-      flights_.erase(found);
-      deaths_in_a_row_ = 0;
-      restarts_in_a_row_ = 0;
-      if (event == "done") return done(std::move(ended), std::move(message));
-      return failed(std::move(ended), message.body);
-    }
-    if (event == "queued" && ipc::Fields(message.body).integer_or("position", 0, INT64_MAX, 1) == 0 && !flight.begun) {
-      flight.begun = true;
-      flight.since = Clock::now();
-    }
-    events_.progress(work, message.body);
-  }
-
-  void done(Flight flight, ipc::Message message) {
-    if (flight.cancelled || !message.fd) {
-      if (!flight.cancelled) give_up(std::move(flight), Error(ErrorCode::protocol, "the worker sent no picture"));
-      return;
-    }
-    const ipc::Fields fields(message.body);
-    batch::Outcome outcome = outcome_of(flight);
-    outcome.picture = std::move(message.fd);
+  void done(const client::Job& job, client::Result result) override {
+    Flight flight = land(job);
+    const ipc::Fields fields(result.done);
+    batch::Outcome outcome = outcome_of(flight, job.attempts);
+    outcome.picture = std::move(result.picture);
     outcome.metadata = std::move(flight.loaded.metadata);
     outcome.width = static_cast<int>(fields.integer("width", 1, ipc::kMaxSide));
     outcome.height = static_cast<int>(fields.integer("height", 1, ipc::kMaxSide));
-    outcome.timings = message.body.value("timings", ipc::Json::object());
+    outcome.timings = result.done.value("timings", ipc::Json::object());
     outcome.timings["read"] = flight.loaded.seconds;
     writer_.put(std::move(outcome));
   }
 
-  void failed(Flight flight, const ipc::Json& event) {
-    const ipc::Fields fields(event);
-    const ErrorCode code = error_code(fields.text("code", "failure")).value_or(ErrorCode::failure);
-    const Error problem(code, fields.text("message", "failed without a reason"));
-    if (flight.timed_out)
-      return give_up(std::move(flight), Error::format(ErrorCode::timeout, "no picture after {} (--timeout)",
-                                                      format_duration(options_.timeout)));
-    if (flight.cancelled) return;
+  void failed(const client::Job& job, const Error& problem) override {
+    Flight flight = land(job);
     // By somebody else: the worker was told to leave, or the GPU was wanted.
-    if (code == ErrorCode::cancelled && ++flight.attempts < kAttempts) return waiting_.push_front(std::move(flight));
-    if (ends_batch(code)) {
+    if (problem.code() == ErrorCode::cancelled && flight.attempts + job.attempts < kAttempts) {
+      if (stopping_) return;
+      flight.attempts += job.attempts;
+      return begin(std::move(flight));
+    }
+    if (ends_batch(problem.code())) {
       if (!tally_.fatal) tally_.fatal = problem;
       return stop(problem.what(), /*at_once=*/true);
     }
-    give_up(std::move(flight), problem);
+    give_up(flight, job.attempts, problem);
   }
 
-  static batch::Outcome outcome_of(const Flight& flight) {
+  void cancelled(const client::Job& job) override { flights_.erase(job.id); }
+
+  void worker_died(const std::string& how) override { events_.notice(how + "; going on with another one"); }
+
+  static batch::Outcome outcome_of(const Flight& flight, int attempts) {
     batch::Outcome outcome;
     outcome.index = flight.loaded.index;
     outcome.input = flight.loaded.input;
-    outcome.attempts = flight.attempts + 1;
+    outcome.attempts = flight.attempts + attempts;
     return outcome;
   }
 
-  void give_up(Flight flight, const Error& problem) {
-    batch::Outcome outcome = outcome_of(flight);
+  void give_up(const Flight& flight, int attempts, const Error& problem) {
+    batch::Outcome outcome = outcome_of(flight, attempts);
     outcome.problem = problem;
     writer_.put(std::move(outcome));
   }
@@ -307,76 +249,23 @@ class Run {
     if (slowest.size() > kSlowest) slowest.pop_back();
   }
 
-  // The worker leaves in good order; everything that flew is sent to the next.
-  void restart() {
-    client_.reset();
-    requeue();
-    constexpr int kMost = 3;
-    if (++restarts_in_a_row_ <= kMost) return;
-    tally_.fatal = Error::format(ErrorCode::version_mismatch, "{} workers in a row have left before an item was done",
-                                 restarts_in_a_row_);
-    stop(tally_.fatal->what(), /*at_once=*/true);
-  }
-
-  void requeue() {
-    for (auto entry = flights_.rbegin(); entry != flights_.rend(); ++entry) {
-      if (!stopping_) waiting_.push_front(std::move(entry->second));
-    }
-    flights_.clear();
-  }
-
-  void lost_worker(const Error& problem) {
-    const bool connected = client_.has_value();
-    client_.reset();
-    constexpr int kDeaths = 3;
-    if (problem.code() != ErrorCode::worker_failed || !connected || ++deaths_in_a_row_ > kDeaths) {
-      requeue();
-      if (!tally_.fatal) tally_.fatal = problem;
-      return stop(problem.what(), /*at_once=*/true);
-    }
-    events_.notice(fmt::format("the worker is gone ({}); going on with another one", problem.what()));
-    // What was computed when it died may be what killed it.
-    std::map<std::int64_t, Flight> flown = std::exchange(flights_, {});
-    std::deque<Flight> again;
-    for (auto& [id, flight] : flown) {
-      if (stopping_) continue;
-      if (flight.begun && ++flight.attempts >= kAttempts) {
-        give_up(std::move(flight),
-                Error::format(ErrorCode::worker_failed, "{} workers died with this item", kAttempts));
-      } else {
-        again.push_back(std::move(flight));
-      }
-    }
-    waiting_.insert(waiting_.begin(), std::move_iterator(again.begin()), std::move_iterator(again.end()));
-  }
-
-  void check_time() {
+  void check_deadline() {
     if (options_.deadline && !stopping_ && std::chrono::system_clock::now() >= *options_.deadline)
       stop("its time is over", /*at_once=*/false);
-    if (options_.timeout < Duration::zero()) return;
-    for (auto& [id, flight] : flights_) {
-      if (!flight.begun || flight.cancelled || Clock::now() - flight.since < options_.timeout) continue;
-      flight.timed_out = true;
-      cancel(id, flight);
-    }
   }
 
-  // Of one item, before it is given up.
+  // Of an item that somebody else cancels, before it is given up.
   static constexpr int kAttempts = 2;
 
   const std::vector<batch::Work>& works_;
   const BatchOptions& options_;
   BatchEvents& events_;
-  Signals signals_;
   Bell bell_;
   BatchTally tally_;
-  std::optional<ipc::Client> client_;
-  std::deque<Flight> waiting_;
-  std::map<std::int64_t, Flight> flights_;  // by the request's id
-  std::int64_t last_id_ = 0;
-  int deaths_in_a_row_ = 0;
-  int restarts_in_a_row_ = 0;
+  std::map<std::int64_t, Flight> flights_;  // by the job's id
   bool stopping_ = false;
+  // First of what has threads: they leave the signals to it.
+  client::Conversation conversation_;
   batch::Writer writer_;
   batch::Reader reader_;
 };
@@ -385,11 +274,7 @@ class Run {
 
 BatchTally run_batch(const std::vector<batch::Work>& works, const batch::JournalView& before, batch::Journal& journal,
                      const BatchOptions& options, BatchEvents& events) {
-  try {
-    return Run(works, before, journal, options, events).run();
-  } catch (const Interrupted&) {
-    throw Error(ErrorCode::cancelled, "interrupted");
-  }
+  return Run(works, before, journal, options, events).run();
 }
 
 }  // namespace step1x::cli

@@ -48,12 +48,18 @@ void BatchView::line(const Json& object) const {
 }
 
 void BatchView::progress(const batch::Work& work, const ipc::Json& event) {
-  if (style_ != Progress::Style::ndjson) return;
+  const std::string name = event.value("event", "");
+  if (style_ != Progress::Style::ndjson) {
+    if (!context_.verbose || name != "retry") return;
+    bar_.clear();
+    return say(
+        fmt::format("step1x: {}: trying once more: {}", work.item.key, event.value("reason", "the engine died")));
+  }
   Json object = Json::object();
-  object["event"] = event.value("event", "");
+  object["event"] = name;
   object["key"] = work.item.key;
-  for (const auto& [name, value] : event.items()) {
-    if (name != "id" && name != "fd" && name != "event") object[name] = value;
+  for (const auto& [member, value] : event.items()) {
+    if (member != "id" && member != "fd" && member != "event") object[member] = value;
   }
   line(object);
 }

@@ -6,8 +6,8 @@
 #include <memory>
 #include <vector>
 
-#include "ask.hpp"
 #include "base/error.hpp"
+#include "client/ask.hpp"
 #include "commands.hpp"
 #include "settings.hpp"
 
@@ -48,7 +48,7 @@ ipc::Client take_lease(const std::string& label, const Context& context) {
   constexpr int kAttempts = 4;
   for (int attempt = 1;; ++attempt) {
     ipc::Client client = ipc::Client::connect_or_spawn(options);
-    if (ask(client, {{"op", "lease"}, {"label", label}})) return client;
+    if (client::ask(client, {{"op", "lease"}, {"label", label}})) return client;
     if (attempt == kAttempts)
       throw Error::format(ErrorCode::worker_failed, "{} workers in a row have left before they gave a lease", attempt);
   }

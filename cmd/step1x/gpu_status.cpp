@@ -4,8 +4,8 @@
 #include <memory>
 #include <thread>
 
-#include "ask.hpp"
 #include "base/size.hpp"
+#include "client/ask.hpp"
 #include "commands.hpp"
 #include "ipc/fields.hpp"
 #include "settings.hpp"
@@ -41,7 +41,7 @@ ipc::Json read_status(const ipc::ClientOptions& options) {
   for (;;) {
     std::optional<ipc::Client> client = ipc::Client::connect(options);
     if (!client) return no_worker();
-    std::optional<ipc::Json> status = ask(*client, {{"op", "status"}}, deadline);
+    std::optional<ipc::Json> status = client::ask(*client, {{"op", "status"}}, deadline);
     // It was just leaving: now there is none, or the next one.
     if (!status) continue;
     status->erase("event");

@@ -1,23 +1,16 @@
-// One job from the client's side: connects, sends it, follows its events, cancels it at a signal or when its time is
-// over, and sends it to the next worker when the present one goes away. One thread.
+// One job from the client's side: a conversation with the worker about it alone, and what the user sees of that. One
+// thread.
 #pragma once
 
-#include <chrono>
-
-#include "ipc/client.hpp"
+#include "client/conversation.hpp"
 #include "progress.hpp"
 
 namespace step1x::cli {
 
-struct JobResult {
-  ipc::Json done;  // the `done` event
-  UniqueFd picture;
-  ipc::WorkerInfo worker;
-  bool spawned = false;  // the worker had to be started
-};
+using JobResult = client::Result;
 
 struct JobOptions {
-  ipc::ClientOptions client;  // its timeout is set from the one below
+  ipc::ClientOptions client;
   Duration timeout = kNever;  // for everything, the way to the worker included
   bool verbose = false;
 };

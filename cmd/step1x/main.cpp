@@ -1,8 +1,8 @@
 // step1x: the client. Parses the command line and runs one command; the one place where an error becomes a line and an
 // exit code.
 #include "base/process.hpp"
+#include "client/signals.hpp"
 #include "commands.hpp"
-#include "signals.hpp"
 #include "terminal.hpp"
 
 using namespace step1x;
@@ -32,7 +32,7 @@ ExitCode run(int argc, char** argv, cli::Context& context) {
 
 int main(int argc, char** argv) {
   fill_standard_descriptors();
-  cli::leave_at_signals();
+  client::leave_at_signals();
   cli::Context context;
   try {
     return static_cast<int>(run(argc, argv, context));

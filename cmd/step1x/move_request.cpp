@@ -3,8 +3,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include "ask.hpp"
 #include "base/process.hpp"
+#include "client/ask.hpp"
 #include "settings.hpp"
 #include "terminal.hpp"
 
@@ -36,7 +36,7 @@ bool move_request(const char* op, const MoveMode& mode, const Context& context) 
   const char* how = mode.force ? "force" : mode.wait ? "wait" : "refuse";
   const UniqueFd process = worker_process(*client);
   // A worker that is leaving anyway does not answer; what was asked for comes with its end.
-  const std::optional<ipc::Json> answer = ask(*client, {{"op", op}, {"mode", how}});
+  const std::optional<ipc::Json> answer = client::ask(*client, {{"op", op}, {"mode", how}});
   const bool ends = std::string_view(op) == "shutdown" || !answer;
   // The end of the process, not of the connection: only then is its lock free, and the next worker does not meet it.
   // Not the lock itself: the next worker may have it already.

@@ -5,8 +5,6 @@
 #include <cstdlib>
 #include <fstream>
 
-#include "base/error.hpp"
-#include "ipc/fields.hpp"
 #include "terminal.hpp"
 
 namespace step1x::cli {
@@ -65,12 +63,6 @@ ipc::Json timers(const config::Settings& settings) {
           {"host_timeout", settings.host_timeout.count()},
           {"exit_timeout", settings.exit_timeout.count()},
           {"auto_monitor", settings.auto_monitor}};
-}
-
-void throw_error_event(const ipc::Json& event) {
-  const ipc::Fields fields(event);
-  const ErrorCode code = error_code(fields.text("code", "failure")).value_or(ErrorCode::failure);
-  throw Error(code, fields.text("message", "failed without a reason"));
 }
 
 }  // namespace step1x::cli

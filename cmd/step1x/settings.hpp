@@ -16,7 +16,4 @@ ipc::ClientOptions client_options(const config::Settings& settings, const Contex
 // {offload_delay, idle_timeout, ... } in milliseconds, as protocol.md section 4 wants them.
 ipc::Json timers(const config::Settings& settings);
 
-// Throws the Error that an `error` event carries.
-[[noreturn]] void throw_error_event(const ipc::Json& event);
-
 }  // namespace step1x::cli

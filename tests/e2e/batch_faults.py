@@ -88,6 +88,15 @@ class Killed(Case):
         self.assertEqual(error.count("going on with another one"), 2, error)
         self.complete(expected)
 
+    def test_an_engine_that_dies_is_told_with_v_alone(self):
+        self.fill(2)
+        for more in ((), ("-v",)):
+            with self.subTest(more=more):
+                done = self.batch("--force", *more, fake="die@done=2", check=0)
+                told = [line for line in done.stderr.splitlines() if "trying once more" in line]
+                self.assertEqual(told, ["step1x: p001.png: trying once more: the engine was killed by signal 9 (Killed)"] if more else [])
+                self.run_step1x("worker", "stop", check=0)
+
     def test_a_worker_that_is_told_to_leave_is_replaced_without_a_word(self):
         self.fill(8)
         expected = self.undisturbed(fake="step=50ms")
@@ -165,6 +174,48 @@ class Slow(Case):
         self.fill(3)
         self.assertIn("3 done, 1 failed earlier", self.batch(env=env, check=3).stderr)
         self.assertEqual(len(self.hashes()), 3)
+
+
+class Silent(Case):
+    """A worker that answers nothing any more, not even a cancel."""
+
+    def stopped(self, *more):
+        """A batch that --timeout ends each picture of, whose worker is stopped in the middle of the first."""
+        self.fill(3)
+        client = self.start_batch("--progress-json", "--timeout", "5s", *more, fake="step=1s")
+        for line in client.stderr:
+            if json.loads(line)["event"] == "step":
+                break
+        self.addCleanup(client.kill)
+        worker, = self.worker_pids()
+        os.kill(worker, signal.SIGSTOP)
+        self.addCleanup(resume, worker)
+        return client, worker
+
+    def test_the_picture_is_given_up_and_the_others_are_done_by_whoever_answers(self):
+        client, worker = self.stopped()
+        harness.eventually(self.items, seconds=60, what="the first picture is given up")
+        resume(worker)
+        client.communicate(timeout=harness.HANG)
+        self.assertEqual(client.returncode, 3)
+        self.assertEqual([item["state"] for item in self.items()], ["failed", "done", "done"])
+        self.assertEqual(self.items()[0]["error"]["code"], "timeout")
+
+    def test_when_nobody_answers_the_batch_says_so_and_the_others_are_left(self):
+        client, _ = self.stopped("--json")
+        out, error = client.communicate(timeout=60)
+        self.assertEqual(client.returncode, 75)
+        self.assertRegex(error.splitlines()[-1], r"\Astep1x: the worker [^\n]*does not answer[^\n]*after 5s \(--timeout\)\Z")
+        record = json.loads(out.splitlines()[0])
+        self.assertEqual((record["failed"], record["left"]), (1, 2))
+        self.assertEqual([item["error"]["code"] for item in self.items()], ["timeout"])
+
+
+def resume(pid):
+    try:
+        os.kill(pid, signal.SIGCONT)
+    except ProcessLookupError:
+        pass
 
 
 class Many(Case):

@@ -3,6 +3,8 @@
 import json
 import pathlib
 import re
+import signal
+import subprocess
 import time
 
 import harness
@@ -117,6 +119,21 @@ class AnotherProtocol(Skew):
                 # Nobody waits any more: it stays.
                 self.assertEqual(self.edit(worker)["worker"]["pid"], pid)
                 self.one(worker, "worker", "stop")
+
+    def test_an_interrupt_ends_the_wait_for_a_busy_worker(self):
+        self.start("this")
+        busy = self.job("this", "busy", steps=40)
+        for command in (["edit", harness.PHOTO, "-o", self.dir / "next.png"], ["batch", harness.PHOTO, "-o", self.dir / "out"]):
+            with self.subTest(command=command[0]):
+                client = subprocess.Popen([step1x("protocol"), *map(str, command), "-p", "red", "--model", "fake:", "-v"], env=self.env(), text=True,
+                                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                self.addCleanup(client.kill)
+                self.assertIn("waiting for worker", client.stderr.readline())
+                client.send_signal(signal.SIGINT)
+                client.communicate(timeout=30)
+                self.assertEqual(client.returncode, 130)
+                self.assertEqual(self.status()["state"], "Working", "the worker was done before: this test has shown nothing")
+        self.finished(busy)
 
     def test_a_lease_is_work_too(self):
         hold = Crowd(self, [[step1x("this"), "gpu", "hold", "--", "sh", "-c", f"touch {self.dir}/held; while [ -e {self.dir}/held -a ! -e {self.dir}/go ]; do sleep 0.01; done"]]).go()

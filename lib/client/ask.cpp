@@ -1,10 +1,8 @@
-#include "ask.hpp"
+#include "client/ask.hpp"
 
-#include "base/error.hpp"
 #include "ipc/fields.hpp"
-#include "settings.hpp"
 
-namespace step1x::cli {
+namespace step1x::client {
 
 std::optional<ipc::Json> ask(ipc::Client& client, const ipc::Json& request, ipc::Deadline deadline) {
   std::optional<ipc::Message> message;
@@ -19,9 +17,15 @@ std::optional<ipc::Json> ask(ipc::Client& client, const ipc::Json& request, ipc:
     throw Error::format(ErrorCode::timeout, "worker {} does not answer; see: step1x worker log", client.worker().pid);
   }
   const std::string event = ipc::Fields(message->body).text("event", "");
-  if (event == "error") throw_error_event(message->body);
+  if (event == "error") throw error_of(message->body);
   if (event == "restart") return std::nullopt;
   return std::move(message->body);
 }
 
-}  // namespace step1x::cli
+Error error_of(const ipc::Json& event) {
+  const ipc::Fields fields(event);
+  const ErrorCode code = error_code(fields.text("code", "failure")).value_or(ErrorCode::failure);
+  return Error(code, fields.text("message", "failed without a reason"));
+}
+
+}  // namespace step1x::client

@@ -1,4 +1,4 @@
-#include "signals.hpp"
+#include "client/signals.hpp"
 
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -8,16 +8,26 @@
 
 #include "base/error.hpp"
 
-namespace step1x::cli {
+namespace step1x::client {
 namespace {
 
 constexpr std::array kSignals{SIGINT, SIGTERM, SIGHUP};
 
-sigset_t signal_set() {
+// Those that end us, by leave_at_signals() or by default.
+sigset_t wanted_signals() {
   sigset_t set;
   ::sigemptyset(&set);
-  for (const int signal : kSignals) ::sigaddset(&set, signal);
+  for (const int signal : kSignals) {
+    struct sigaction action{};
+    ::sigaction(signal, nullptr, &action);
+    if (action.sa_handler != SIG_IGN) ::sigaddset(&set, signal);
+  }
   return set;
+}
+
+void mask_signals(int how) {
+  const sigset_t set = wanted_signals();
+  ::pthread_sigmask(how, &set, nullptr);
 }
 
 }  // namespace
@@ -35,20 +45,22 @@ void leave_at_signals() {
 }
 
 Signals::Signals() {
-  sigset_t set = signal_set();
-  for (const int signal : kSignals) {
-    struct sigaction before{};
-    ::sigaction(signal, nullptr, &before);
-    if (before.sa_handler == SIG_IGN) ::sigdelset(&set, signal);
-  }
-  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  const sigset_t set = wanted_signals();
   fd_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd_) throw Error::format(ErrorCode::failure, "signalfd: {}", errno_text());
+  mask_signals(SIG_BLOCK);
 }
 
 Signals::~Signals() {
-  const sigset_t set = signal_set();
-  ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  mask_signals(SIG_UNBLOCK);
+}
+
+Signals::AtOnce::AtOnce(const Signals& /*inside*/) {
+  mask_signals(SIG_UNBLOCK);
+}
+
+Signals::AtOnce::~AtOnce() {
+  mask_signals(SIG_BLOCK);
 }
 
 int Signals::take() const {
@@ -58,4 +70,4 @@ int Signals::take() const {
   return count;
 }
 
-}  // namespace step1x::cli
+}  // namespace step1x::client
