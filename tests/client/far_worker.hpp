@@ -15,7 +15,7 @@
 #include "ipc/channel.hpp"
 #include "ipc/client.hpp"
 #include "ipc/picture.hpp"
-#include "ipc/version.hpp"
+#include "ipc/hello.hpp"
 #include "support/temp_dir.hpp"
 
 namespace step1x::test {
