@@ -23,7 +23,7 @@
 #include "model/text_encoder_weights.hpp"
 #include "model/text_input.hpp"
 #include "part.hpp"
-#include "pictures.hpp"
+#include "training_pictures.hpp"
 #include "trainings.hpp"
 
 namespace step1x::train {

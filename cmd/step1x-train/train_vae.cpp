@@ -9,7 +9,7 @@
 #include "loop.hpp"
 #include "model/loading.hpp"
 #include "part.hpp"
-#include "pictures.hpp"
+#include "training_pictures.hpp"
 #include "trainings.hpp"
 
 namespace step1x::train {

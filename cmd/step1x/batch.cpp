@@ -16,8 +16,8 @@
 #include "gpu/gpus.hpp"
 #include "isolated.hpp"
 #include "job_flags.hpp"
-#include "model.hpp"
 #include "picture_input.hpp"
+#include "resolve_model.hpp"
 #include "settings.hpp"
 
 namespace step1x::cli {

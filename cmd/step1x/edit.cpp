@@ -2,9 +2,9 @@
 #include <memory>
 
 #include "commands.hpp"
-#include "model.hpp"
 #include "picture_input.hpp"
 #include "picture_job.hpp"
+#include "resolve_model.hpp"
 #include "settings.hpp"
 
 namespace step1x::cli {

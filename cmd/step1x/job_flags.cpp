@@ -7,8 +7,8 @@
 #include <random>
 
 #include "base/error.hpp"
-#include "model.hpp"
 #include "model_defaults.hpp"
+#include "resolve_model.hpp"
 #include "settings.hpp"
 
 namespace step1x::cli {

@@ -4,8 +4,8 @@
 #include "image/provenance.hpp"
 #include "ipc/picture.hpp"
 #include "isolated.hpp"
-#include "job.hpp"
-#include "model.hpp"
+#include "one_job.hpp"
+#include "resolve_model.hpp"
 #include "settings.hpp"
 #include "terminal.hpp"
 

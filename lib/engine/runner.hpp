@@ -10,7 +10,7 @@
 #include "ipc/frame.hpp"
 #include "ipc/lock.hpp"
 #include "ipc/picture.hpp"
-#include "request/job.hpp"
+#include "request/job_values.hpp"
 
 namespace step1x::engine {
 

@@ -13,7 +13,7 @@
 
 #include "worker/gpu_monitor.hpp"
 #include "worker/host_arena.hpp"
-#include "worker/placement.hpp"
+#include "worker/placing.hpp"
 #include "worker/slot.hpp"
 
 namespace step1x::worker {

@@ -9,7 +9,7 @@
 #include "base/duration.hpp"
 #include "base/fd.hpp"
 #include "ipc/frame.hpp"
-#include "request/job.hpp"
+#include "request/job_values.hpp"
 
 namespace step1x::worker {
 

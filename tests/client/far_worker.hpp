@@ -14,8 +14,8 @@
 #include "base/error.hpp"
 #include "ipc/channel.hpp"
 #include "ipc/client.hpp"
-#include "ipc/picture.hpp"
 #include "ipc/hello.hpp"
+#include "ipc/picture.hpp"
 #include "support/temp_dir.hpp"
 
 namespace step1x::test {

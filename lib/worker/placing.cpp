@@ -1,4 +1,4 @@
-#include "worker/placement.hpp"
+#include "worker/placing.hpp"
 
 #include <algorithm>
 

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "worker/placement.hpp"
+#include "worker/placing.hpp"
 
 using namespace step1x::worker;
 

@@ -1,4 +1,4 @@
-#include "request/job.hpp"
+#include "request/job_values.hpp"
 
 namespace step1x::request {
 namespace {

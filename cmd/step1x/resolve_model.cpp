@@ -1,4 +1,4 @@
-#include "model.hpp"
+#include "resolve_model.hpp"
 
 #include <filesystem>
 

@@ -1,4 +1,4 @@
-#include "pictures.hpp"
+#include "training_pictures.hpp"
 
 #include <ATen/ops/upsample_bilinear2d.h>
 

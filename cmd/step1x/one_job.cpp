@@ -1,4 +1,4 @@
-#include "job.hpp"
+#include "one_job.hpp"
 
 #include "ipc/fields.hpp"
 #include "terminal.hpp"

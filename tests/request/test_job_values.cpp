@@ -1,4 +1,4 @@
-#include "request/job.hpp"
+#include "request/job_values.hpp"
 
 #include <doctest/doctest.h>
 
