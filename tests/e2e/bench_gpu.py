@@ -171,6 +171,10 @@ class Run(Case):
         # Nothing can be streamed then, which would else pass for a figure of it.
         self.assertIn("stream, short prompt: the plan is resident", printed)
         self.assertEqual(pictures["status"], "failed")
+        # Unless who runs it knows better.
+        printed, files = self.bench("--stage", "quarter", before=group.enter, STEP1X_MAX_RAM="256M")
+        self.assertNotIn("keeps no copy", printed)
+        self.assertEqual(files["04-quarter.json"]["status"], "done")
 
     def test_one_stage_alone_and_without_what_it_needs_is_skipped(self):
         self.sanitizer.rename(self.sanitizer.with_name("gone"))
