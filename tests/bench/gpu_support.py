@@ -5,7 +5,6 @@ import json
 import math
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import tempfile
@@ -110,20 +109,11 @@ def gradient(side):
     return fd
 
 
-def most_ram():
-    """What STEP1X_MAX_RAM says, as a request has it; nothing where it is not set."""
-    written = os.environ.get("STEP1X_MAX_RAM", "")
-    found = re.fullmatch(r"(\d+)([kmgt]?)", written.lower())
-    if written and not found:
-        raise SystemExit(f"STEP1X_MAX_RAM={written}: not a size like 96G")
-    return {"max_ram": int(found[1]) << 10 * " kmgt".index(found[2] or " ")} if found else {}
-
-
 class Worker(residency.Worker):
     def edit(self, device, steps, size, **more):
         """(timings, pixels) of one edit, whose model comes and stays. ValueError: what the worker said."""
         request = harness.edit_request(size, size, model=self.model, device=device, steps=steps, size=size,
-                                       timers={"offload_delay": 3600_000, "idle_timeout": 3600_000}, **most_ram()) | self.place() | more
+                                       timers={"offload_delay": 3600_000, "idle_timeout": 3600_000}) | self.place() | more
         request["model"] = self.model
         with self.connect() as connection:
             fd = gradient(size)

@@ -13,6 +13,7 @@ get again, at moments that nobody here chooses: the medians, in brackets, say ho
 import argparse
 import os
 import pathlib
+import re
 import shutil
 import signal
 import statistics
@@ -30,6 +31,15 @@ import harness  # noqa: E402  (takes BUILD_DIR from the arguments)
 
 GIB = 1 << 30
 SMALL = harness.BUILD / "golden/bundle"
+
+
+def most_ram():
+    """What STEP1X_MAX_RAM says, as a request has it; nothing where it is not set."""
+    written = os.environ.get("STEP1X_MAX_RAM", "")
+    found = re.fullmatch(r"(\d+)([kmgt]?)", written.lower())
+    if written and not found:
+        raise SystemExit(f"STEP1X_MAX_RAM={written}: not a size like 96G")
+    return {"max_ram": int(found[1]) << 10 * " kmgt".index(found[2] or " ")} if found else {}
 
 
 class Worker:
@@ -58,9 +68,9 @@ class Worker:
 
     @staticmethod
     def place():
-        """What a client says of its environment: where libtorch is, and which GPUs it was given."""
+        """What a client says of its environment: where libtorch is, how much RAM there is, and which GPUs it was given."""
         said = {"torch_dir": "STEP1X_TORCH_DIR", "visible_devices": "CUDA_VISIBLE_DEVICES", "container_devices": "NVIDIA_VISIBLE_DEVICES"}
-        return {member: os.environ[name] for member, name in said.items() if os.environ.get(name)}
+        return {member: os.environ[name] for member, name in said.items() if os.environ.get(name)} | most_ram()
 
     def load(self, device, model=None):
         """Seconds from the request to the end of the load; then the job is cancelled, and the model stays."""
