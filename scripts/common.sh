@@ -63,8 +63,8 @@ use_ccache() {
   export CCACHE_BASEDIR="${CCACHE_BASEDIR:-$root}"
 }
 
-# configure PRESET: one of CMakePresets.json, with the libtorch that the environment names now.
-configure() { cmake --preset "$1" ${STEP1X_TORCH_DIR:+"-DSTEP1X_TORCH_DIR=$STEP1X_TORCH_DIR"}; }
+# configure PRESET [OPTIONS]: one of CMakePresets.json, with the libtorch that the environment names now.
+configure() { cmake --preset "$@" ${STEP1X_TORCH_DIR:+"-DSTEP1X_TORCH_DIR=$STEP1X_TORCH_DIR"}; }
 
 # build PRESET [BUILD_PRESET]: configures too.
 build() {
