@@ -57,7 +57,7 @@ class Demo(harness.Case):
                 index["step1x"] = {**OWN, key: value}
                 (model / "model_index.json").write_text(json.dumps(index))
                 done = self.run_step1x("edit", PHOTO, "-p", "x", "--model", model, "-o", self.dir / "out.png", check=4)
-                self.assertRegex(done.stderr, rf"\Astep1x: [^\n]*model_index.json: 'step1x.{key}' is [^\n]*\n\Z")
+                self.assertRegex(done.stderr, rf"\Astep1x: [^\n]*model_index.json: 'step1x.{key}': [^\n]*\n\Z")
 
     def test_the_picture_names_its_model_but_not_where_that_was(self):
         model = self.dir / "secret/my model"

@@ -28,7 +28,7 @@ PHOTO = str(SOURCE / "tests/data/coffee.jpg")
 # For the client alone; worker and engine have an environment of their own. Other builds do not look at it. At its end a
 # process waits for races of its other threads, by default for a second: half of what these tests took.
 SANITIZER = {"TSAN_OPTIONS": f"ignore_noninstrumented_modules=1:atexit_sleep_ms=50:suppressions={SOURCE}/tests/support/tsan.supp"}
-HANG = 120  # seconds; nothing here takes a tenth of it
+HANG = 300  # seconds; nothing here takes a tenth of it
 
 
 def count(short, long):
