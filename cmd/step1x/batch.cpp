@@ -19,6 +19,7 @@
 #include "picture_input.hpp"
 #include "resolve_model.hpp"
 #include "settings.hpp"
+#include "terminal.hpp"
 
 namespace step1x::cli {
 namespace {
@@ -156,10 +157,11 @@ batch::Json run_line(const BatchWorks& works, const batch::Shard& shard) {
           {"items", works.all}, {"shard", fmt::format("{}/{}", shard.index, shard.count)}};
 }
 
-ExitCode exit_of(const BatchTally& tally) {
+// `whole`: nothing of what was named was passed over.
+ExitCode exit_of(const BatchTally& tally, bool whole) {
   if (tally.interrupted) return ExitCode::interrupted;
   const std::size_t failed = tally.failed + tally.kept_failed;
-  if (failed == 0) return ExitCode::ok;
+  if (failed == 0) return whole ? ExitCode::ok : ExitCode::partial;
   return tally.done + tally.kept > 0 ? ExitCode::partial : ExitCode::failure;
 }
 
@@ -178,6 +180,7 @@ ExitCode run_works(const BatchFlags& flags, const Context& context) {
   options.members = job_members(loaded, flags, common_prompt(flags));
   const bool seed = flags.seed && *flags.seed >= 0;
   const BatchWorks works = make_works(inputs, options.members, seed, shard);
+  for (const std::string& why : works.passed_over) say_error(why + "; going on without it");
   options.members = request::without_picture(std::move(options.members));
   options.reader.folder = folder;
   options.reader.model = batch::model_stamp(options.members.at("model").get<std::string>());
@@ -206,7 +209,7 @@ ExitCode run_works(const BatchFlags& flags, const Context& context) {
                   {"stopped", tally.stopped}});
   view.end(tally, folder);
   if (tally.fatal) throw Error(*tally.fatal);
-  return exit_of(tally);
+  return exit_of(tally, works.passed_over.empty());
 }
 
 ExitCode run_batch_command(const BatchFlags& flags, const Context& context) {
@@ -259,6 +262,7 @@ void add_run_flags(CLI::App& command, BatchFlags& flags) {
   command.add_option("--max-runtime", flags.max_runtime, "Begin no picture after this long, 6h")->type_name("DURATION");
   command.add_option("--max-failures", flags.max_failures, "Stop after so many failures")
       ->type_name("N")
+      ->transform(decimal())
       ->check(CLI::Range(1, 1'000'000'000));
   command.add_flag("--retry-failed", flags.again.failed, "Try what has failed before once more");
   command.add_flag("--force", flags.again.all, "Do everything again");

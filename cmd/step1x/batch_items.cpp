@@ -20,41 +20,44 @@ void append(std::vector<Item>& items, std::vector<Item> more) {
   items.insert(items.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
 }
 
-std::vector<Item> folder_items(const fs::path& folder, const BatchInputs& inputs) {
-  std::vector<Item> items = batch::scan_folder(folder, inputs.selection);
+batch::Found find_in_folder(const fs::path& folder, const BatchInputs& inputs) {
+  batch::Found found = batch::scan_folder(folder, inputs.selection);
   // Of several folders each has a place of its own.
   const std::string name = fs::absolute(folder).lexically_normal().filename().string();
   const bool several = inputs.inputs.size() > 1 && !name.empty();
-  for (Item& item : items) {
+  for (Item& item : found.items) {
     if (several) item.key = name + "/" + item.key;
   }
-  return items;
+  return found;
 }
 
-std::vector<Item> named_items(const BatchInputs& inputs) {
-  std::vector<Item> items;
+batch::Found named_items(const BatchInputs& inputs) {
+  batch::Found all;
+  std::vector<Item>& items = all.items;
   for (const std::string& input : inputs.inputs) {
     std::error_code problem;
     if (input == "-") {
       const std::string text(std::istreambuf_iterator<char>(std::cin), {});
       append(items, batch::read_list(text, inputs.nul));
     } else if (fs::is_directory(input, problem)) {
-      append(items, folder_items(input, inputs));
+      batch::Found found = find_in_folder(input, inputs);
+      append(items, std::move(found.items));
+      all.passed_over.insert(all.passed_over.end(), found.passed_over.begin(), found.passed_over.end());
     } else if (fs::exists(input, problem)) {
       items.push_back(batch::named_item(input));
     } else {
       throw Error::format(ErrorCode::usage, "there is no picture or folder {}", input);
     }
   }
-  return items;
+  return all;
 }
 
-std::vector<Item> all_items(const BatchInputs& inputs) {
+batch::Found all_items(const BatchInputs& inputs) {
   if (!inputs.manifest) return named_items(inputs);
   if (inputs.inputs.size() > 1)
     throw Error(ErrorCode::usage, "--manifest: one folder at most can be named, which its paths are relative to");
   const fs::path file = *inputs.manifest;
-  return batch::read_manifest(file, inputs.inputs.empty() ? file.parent_path() : fs::path(inputs.inputs.front()));
+  return {batch::read_manifest(file, inputs.inputs.empty() ? file.parent_path() : fs::path(inputs.inputs.front())), {}};
 }
 
 // That of the input, where pictures of its kind are usual results.
@@ -101,9 +104,14 @@ BatchWorks make_works(const BatchInputs& inputs, const ipc::Json& members, bool 
     throw Error::format(ErrorCode::usage, "--format {}: no picture format is called that; there are {}", *inputs.format,
                         image::supported_formats());
   }
-  std::vector<Item> items = all_items(inputs);
-  if (items.empty()) throw Error(ErrorCode::usage, "there are no pictures in what was named");
   BatchWorks result;
+  batch::Found found = all_items(inputs);
+  std::vector<Item>& items = found.items;
+  result.passed_over = std::move(found.passed_over);
+  if (items.empty()) {
+    throw Error::format(ErrorCode::usage, "there are no pictures in what was named{}",
+                        result.passed_over.empty() ? "" : "; " + result.passed_over.front());
+  }
   result.all = items.size();
   std::set<std::string> keys;
   const std::string common = members.at("prompt").get<std::string>();

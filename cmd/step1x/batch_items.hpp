@@ -26,8 +26,9 @@ struct BatchInputs {
 };
 
 struct BatchWorks {
-  std::vector<batch::Work> works;  // of this shard
-  std::size_t all = 0;             // with those of the others
+  std::vector<batch::Work> works;        // of this shard
+  std::size_t all = 0;                   // with those of the others
+  std::vector<std::string> passed_over;  // see batch::Found
 };
 
 // `members`: a request as job_members() makes it, from which the items' parameters are taken. `seed`: whether its seed

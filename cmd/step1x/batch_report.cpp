@@ -50,6 +50,17 @@ std::string rough(double seconds) {
   return format_duration(std::chrono::seconds(std::lround(seconds)));
 }
 
+// Of a picture that a journal knows by this hash; empty: it is what was written.
+std::string fault_of(const fs::path& picture, const std::string& sha256) {
+  std::error_code problem;
+  if (!fs::is_regular_file(picture, problem)) return "is not there";
+  try {
+    return batch::sha256_file(picture) == sha256 ? "" : "is not what was written";
+  } catch (const Error& unreadable) {
+    return fmt::format("is not known: {}", unreadable.what());
+  }
+}
+
 }  // namespace
 
 ExitCode report_status(const fs::path& folder, const Context& context) {
@@ -104,13 +115,7 @@ ExitCode report_verify(const fs::path& folder, const Context& context) {
   for (const auto& [key, item] : view.items()) {
     if (item.value("state", "") != "done") continue;
     const std::string output = item.value("output", "");
-    std::string why;
-    std::error_code problem;
-    if (!fs::is_regular_file(folder / output, problem)) {
-      why = "is not there";
-    } else if (batch::sha256_file(folder / output) != item.value("output_sha256", "")) {
-      why = "is not what was written";
-    }
+    const std::string why = fault_of(folder / output, item.value("output_sha256", ""));
     if (why.empty()) {
       ++right;
       continue;

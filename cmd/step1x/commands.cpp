@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "base/version.hpp"
 
@@ -32,6 +33,19 @@ CLI::Validator one_of(std::vector<std::string> words) {
   return {[words = std::move(words)](const std::string& given) {
             if (std::find(words.begin(), words.end(), given) != words.end()) return std::string();
             return fmt::format("'{}' is none of {}", given, fmt::join(words, ", "));
+          },
+          ""};
+}
+
+CLI::Validator decimal() {
+  return {[](std::string& given) {
+            const std::size_t digits = given.find_first_not_of("+-");
+            const bool other_base = digits != std::string::npos && given[digits] == '0' && digits + 1 < given.size() &&
+                                    std::isalpha(static_cast<unsigned char>(given[digits + 1])) != 0;
+            if (digits == std::string::npos || other_base) return fmt::format("'{}' is no whole number", given);
+            const std::size_t first = std::min(given.find_first_not_of('0', digits), given.size() - 1);
+            given.erase(digits, first - digits);
+            return std::string();
           },
           ""};
 }

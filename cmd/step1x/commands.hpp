@@ -28,6 +28,8 @@ void add_common_flags(CLI::App& command, Context& context);
 void add_json_flag(CLI::App& command, Context& context);
 // A check that shows nothing in --help: the words are in the option's own text.
 CLI::Validator one_of(std::vector<std::string> words);
+// For transform(), before a whole number is read: the parser would take 010 for 8.
+CLI::Validator decimal();
 
 void add_edit(CLI::App& app, Context& context);
 void add_batch(CLI::App& app, Context& context);

@@ -32,6 +32,7 @@ ExitCode run_edit(const EditFlags& flags, const Context& context) {
   ipc::Json request = job_members(loaded, flags, prompt);
   const InputPicture picture = read_picture(flags.input, loaded.settings);
   job.note("read");
+  output.check_sides(picture.width, picture.height);
   request["op"] = "edit";
   request["fd"] = "image";
   request["width"] = picture.width;

@@ -40,9 +40,11 @@ void add_generate(CLI::App& app, Context& context) {
       ->type_name("FILE");
   command->add_option("--width", flags->width, "Width of the picture in pixels; default 1024")
       ->type_name("N")
+      ->transform(decimal())
       ->check(CLI::Range(16, 4096));
   command->add_option("--height", flags->height, "Height of the picture in pixels; default 1024")
       ->type_name("N")
+      ->transform(decimal())
       ->check(CLI::Range(16, 4096));
   add_job_flags(*command, *flags);
   add_json_flag(*command, context);

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "base/error.hpp"
+#include "base/utf8.hpp"
 #include "model_defaults.hpp"
 #include "resolve_model.hpp"
 #include "settings.hpp"
@@ -44,6 +45,7 @@ void add_flag_of(const request::Parameter& parameter, CLI::App& command, request
     case request::Type::integer:
       option =
           command.add_option_function<std::int64_t>(names, take, help)
+              ->transform(decimal())
               ->check(CLI::Range(static_cast<std::int64_t>(parameter.low), static_cast<std::int64_t>(parameter.high)));
       break;
     case request::Type::number:
@@ -99,6 +101,7 @@ void add_job_flags(CLI::App& command, JobFlags& flags) {
       .add_option("--seed", flags.seed,
                   "The same seed gives the same picture; default: a new one, which --json and -v tell")
       ->type_name("N")
+      ->transform(decimal())
       ->check(CLI::Range(std::int64_t{-1}, static_cast<std::int64_t>(request::parameter("seed").high)));
   command
       .add_option("--model", flags.model,
@@ -130,11 +133,15 @@ std::string read_prompt(const JobFlags& flags, bool stdin_taken) {
     const bool from_stdin = *flags.prompt_file == "-";
     if (from_stdin && stdin_taken)
       throw Error(ErrorCode::usage, "--prompt-file -: standard input is the picture already");
+    std::error_code ignored;
+    if (!from_stdin && std::filesystem::is_directory(*flags.prompt_file, ignored))
+      throw Error::format(ErrorCode::usage, "--prompt-file {}: that is a folder", *flags.prompt_file);
     std::ifstream file(from_stdin ? "/dev/stdin" : *flags.prompt_file);
     if (!file) throw Error::format(ErrorCode::usage, "--prompt-file {}: {}", *flags.prompt_file, errno_text());
     text.resize(prompt.most_bytes + 1);
     file.read(text.data(), static_cast<std::streamsize>(text.size()));
     text.resize(static_cast<std::size_t>(file.gcount()));
+    text = without_byte_order_mark(text);
     while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
   }
   if (text.find_first_not_of(" \t\r\n") == std::string::npos) {

@@ -17,7 +17,7 @@ image::Format parse_format(const fs::path& named, const std::string& what) {
                       image::supported_formats());
 }
 
-void check_folder(const fs::path& path) {
+void check_place(const fs::path& path, Replace replace) {
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   std::error_code problem;
   if (!fs::is_directory(folder, problem)) {
@@ -26,11 +26,10 @@ void check_folder(const fs::path& path) {
   }
   if (fs::is_directory(path, problem))
     throw Error::format(ErrorCode::usage, "--output {}: that is a folder; name a file in it", path.string());
-  // What is no regular file (a device, a pipe) is opened itself.
-  const bool special = fs::exists(path, problem) && !fs::is_regular_file(path, problem);
-  if (!special && ::access(folder.c_str(), W_OK | X_OK) != 0) {
-    throw Error::format(ErrorCode::usage, "--output {}: cannot write into {}: {}", path.string(), folder.string(),
-                        errno_text());
+  try {
+    check_can_write(path, replace);
+  } catch (const Error& why) {
+    throw Error::format(ErrorCode::usage, "--output: {}", why.what());
   }
 }
 
@@ -60,7 +59,11 @@ PictureOutput::PictureOutput(const fs::path& unnamed, const std::optional<std::s
     path_ = unnamed;
     path_ += fmt::format(".{}", format.value_or("png"));
   }
-  check_folder(path_);
+  check_place(path_, replace_ ? Replace::always : Replace::never);
+}
+
+void PictureOutput::check_sides(int width, int height) const {
+  image::check_sides(format_, width, height);
 }
 
 std::string PictureOutput::write(std::span<const std::byte> bytes) const {

@@ -20,6 +20,8 @@ class PictureOutput {
 
   bool is_stdout() const { return path_.empty(); }
   image::Format format() const { return format_; }
+  // Throws Error(usage) where the format has no room for such a picture.
+  void check_sides(int width, int height) const;
   // Writes the encoded picture and returns its path ("-" for standard output). Throws Error(failure): then there is the
   // old file or none.
   std::string write(std::span<const std::byte> bytes) const;

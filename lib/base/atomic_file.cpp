@@ -15,6 +15,7 @@
 #include <mutex>
 #include <optional>
 #include <system_error>
+#include <variant>
 
 #include "base/fd.hpp"
 
@@ -267,6 +268,13 @@ class Writer {
   bool done_ = false;  // the file has its final name
 };
 
+// What is there already and is written to itself: a descriptor of this process, or a device, pipe or socket.
+struct Stream {
+  int fd;
+};
+struct Special {};
+using Place = std::variant<Target, Stream, Special>;
+
 [[noreturn]] void fail_directory(const fs::path& path) {
   throw Error::format(ErrorCode::failure, "cannot write {}: it is a directory; give a file name", path.string());
 }
@@ -275,9 +283,8 @@ fs::path directory_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
-}  // namespace
-
-void write_file_atomically(const fs::path& path, std::span<const std::byte> bytes, Replace replace) {
+// Throws where nothing can be written to, as far as that shows without writing.
+Place find_place(const fs::path& path, Replace replace) {
   if (path.empty()) throw Error(ErrorCode::failure, "cannot write a file: its name is empty");
   fs::path at = path;
   for (int links = 0;; ++links) {
@@ -298,19 +305,35 @@ void write_file_atomically(const fs::path& path, std::span<const std::byte> byte
       if (S_ISLNK(old.st_mode)) {
         std::error_code error;
         if (const auto fd = own_descriptor(fs::canonical(directory_of(at), error), at.filename())) {
-          return write_stream(*fd, bytes, path);
+          return Stream{*fd};
         }
         const fs::path to = fs::read_symlink(at, error);
         if (error) fail(path, "readlink", error.value());
         at = to.is_absolute() ? to : directory_of(at) / to;
         continue;
       }
-      if (!S_ISREG(old.st_mode)) return write_special(path, bytes);
+      if (!S_ISREG(old.st_mode)) return Special{};
       if (::faccessat(target.directory.get(), target.name.c_str(), W_OK, AT_EACCESS) != 0) fail(path, "open");
       target.old = old;
     }
-    return Writer(path, std::move(target)).write(bytes, replace);
+    return target;
   }
+}
+
+}  // namespace
+
+void check_can_write(const fs::path& path, Replace replace) {
+  const Place place = find_place(path, replace);
+  const auto* target = std::get_if<Target>(&place);
+  if (target != nullptr && ::faccessat(target->directory.get(), ".", W_OK | X_OK, AT_EACCESS) != 0)
+    fail(path, "open directory");
+}
+
+void write_file_atomically(const fs::path& path, std::span<const std::byte> bytes, Replace replace) {
+  Place place = find_place(path, replace);
+  if (auto* target = std::get_if<Target>(&place)) return Writer(path, std::move(*target)).write(bytes, replace);
+  if (const auto* stream = std::get_if<Stream>(&place)) return write_stream(stream->fd, bytes, path);
+  write_special(path, bytes);
 }
 
 }  // namespace step1x

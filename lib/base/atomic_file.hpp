@@ -32,6 +32,10 @@ class FileExists : public Error {
   explicit FileExists(const std::string& message) : Error(ErrorCode::failure, message) {}
 };
 
+// Throws what write_file_atomically() would at once: no such folder, a link into none, a file or folder that may not be
+// written, a name too long. For before the work whose result it is.
+void check_can_write(const std::filesystem::path& path, Replace replace);
+
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes, Replace replace);
 
 }  // namespace step1x

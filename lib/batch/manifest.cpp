@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "base/utf8.hpp"
 #include "request/parameters.hpp"
 
 namespace step1x::batch {
@@ -41,14 +42,15 @@ std::string read_file(const fs::path& file) {
   std::ifstream in(file, std::ios::binary);
   if (problem || !in)
     throw Error::format(ErrorCode::usage, "cannot read the manifest {}: {}", file.string(), errno_text());
-  std::string text(std::istreambuf_iterator<char>(in), {});
-  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-  if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
-  return text;
+  const std::string text(std::istreambuf_iterator<char>(in), {});
+  return std::string(without_byte_order_mark(text));
 }
 
 std::string text_of(const Json& value, const std::string& name, const Place& place) {
   if (!value.is_string()) throw place.error(name + " is not a string");
+  // The system would take it for the end of the path, and so for another file.
+  if (value.get_ref<const std::string&>().find('\0') != std::string::npos)
+    throw place.error(name + " has a zero byte in it, which no path can have");
   return value.get<std::string>();
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <climits>
 #include <unordered_map>
 #include <utility>
 
@@ -85,6 +86,13 @@ std::string output_key(const std::string& item_key, const std::string& name) {
 }
 
 void check_targets(std::span<const Target> targets, bool ignore_case) {
+  for (const Target& target : targets) {
+    const std::string name = target.output.filename().string();
+    if (name.size() > NAME_MAX)
+      throw Error::format(ErrorCode::usage,
+                          "the picture of {} would have a name of {} bytes, and {} are allowed: shorten it with --name",
+                          target.key, name.size(), NAME_MAX);
+  }
   std::unordered_map<std::string, const Target*> outputs;
   for (const Target& target : targets) {
     const std::string where = place(target.output);

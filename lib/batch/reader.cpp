@@ -61,6 +61,7 @@ Loaded Reader::load(std::size_t index) const {
 
 void Reader::decode(const Work& work, Loaded& loaded) const {
   image::Decoder decoder = image::Decoder::from_file(work.item.input, options_.limits);
+  image::check_sides(work.format, decoder.width(), decoder.height());
   // Afterwards: a file that cannot be decoded need not be read whole.
   loaded.input = stamp_of(work.item.input);
   ipc::PictureWriter picture(decoder.width(), decoder.height());

@@ -32,7 +32,7 @@ bool wanted(const std::string& key, const Selection& selection) {
   return image::format_from_extension(key).has_value();
 }
 
-void scan(const fs::path& folder, const std::string& prefix, const Selection& selection, std::vector<Item>& items) {
+void scan(const fs::path& folder, const std::string& prefix, const Selection& selection, Found& found) {
   std::error_code problem;
   fs::directory_iterator entries(folder, problem);
   for (const fs::directory_iterator end; !problem && entries != end; entries.increment(problem)) {
@@ -43,13 +43,15 @@ void scan(const fs::path& folder, const std::string& prefix, const Selection& se
     if (entries->is_directory(ignored)) {
       const bool into = selection.recursive && !entries->is_symlink(ignored) &&
                         !fs::equivalent(entries->path(), selection.skip, ignored);
-      if (into) scan(entries->path(), key + "/", selection, items);
+      if (into) scan(entries->path(), key + "/", selection, found);
     } else if (wanted(key, selection) && entries->is_regular_file(ignored)) {
-      items.push_back({key_of(key), entries->path()});
+      found.items.push_back({key_of(key), entries->path()});
     }
   }
-  if (problem)
-    throw Error::format(ErrorCode::usage, "cannot read the folder {}: {}", folder.string(), problem.message());
+  if (!problem) return;
+  const std::string why = fmt::format("cannot read the folder {}: {}", folder.string(), problem.message());
+  if (prefix.empty()) throw Error(ErrorCode::usage, why);
+  found.passed_over.push_back(why);
 }
 
 }  // namespace
@@ -65,19 +67,24 @@ std::string key_of(const std::string& path) {
   return key;
 }
 
-std::vector<Item> scan_folder(const fs::path& folder, const Selection& selection) {
-  std::vector<Item> items;
-  scan(folder, "", selection, items);
-  std::ranges::sort(items, {}, &Item::key);
-  return items;
+Found scan_folder(const fs::path& folder, const Selection& selection) {
+  Found found;
+  scan(folder, "", selection, found);
+  std::ranges::sort(found.items, {}, &Item::key);
+  return found;
 }
 
-std::vector<Item> read_list(const std::string& text, bool nul) {
+std::vector<Item> read_list(std::string_view text, bool nul) {
+  text = without_byte_order_mark(text);
+  // The system would take the first one for the end of the path, and so another file for the one that was meant.
+  if (!nul && text.find('\0') != std::string_view::npos)
+    throw Error(ErrorCode::usage,
+                "the list of pictures has zero bytes in it: say -0 (--null) if they divide the paths");
   std::vector<Item> items;
   const char end = nul ? '\0' : '\n';
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t stop = std::min(text.find(end, at), text.size());
-    std::string path = text.substr(at, stop - at);
+    std::string path(text.substr(at, stop - at));
     if (!nul && path.ends_with('\r')) path.pop_back();
     if (!path.empty()) items.push_back(named_item(path));
     at = stop + 1;
@@ -100,6 +107,7 @@ std::optional<std::string> sidecar_prompt(const Item& item) {
   if (in.bad() || !in.is_open())
     throw Error::format(ErrorCode::usage, "cannot read the prompt in {}: {}", file.string(), errno_text());
   text.resize(static_cast<std::size_t>(in.gcount()));
+  text = without_byte_order_mark(text);
   if (text.size() > kMaxPrompt)
     throw Error::format(ErrorCode::usage, "the prompt in {} is over {} bytes long", file.string(), kMaxPrompt);
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();

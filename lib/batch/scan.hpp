@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "batch/item.hpp"
@@ -18,12 +19,18 @@ struct Selection {
   std::filesystem::path skip = {};
 };
 
+struct Found {
+  std::vector<Item> items;
+  std::vector<std::string> passed_over;  // folders within that cannot be read, each as a line that says why
+};
+
 // The pictures of a folder by their extension, or where there is an `include`, the files that it names; hidden files
 // and folders are passed over, and links to folders are not followed. In the order of their keys.
-std::vector<Item> scan_folder(const std::filesystem::path& folder, const Selection& selection);
+Found scan_folder(const std::filesystem::path& folder, const Selection& selection);
 
-// A path for each line, or with `nul` for each string before a zero byte. Empty ones are passed over.
-std::vector<Item> read_list(const std::string& text, bool nul);
+// A path for each line, or with `nul` for each string before a zero byte. Empty ones are passed over. Throws
+// Error(usage) for a zero byte without `nul`.
+std::vector<Item> read_list(std::string_view text, bool nul);
 
 // A path as a key: what is no UTF-8 in it, as "\\xff", because a journal has to be text.
 std::string key_of(const std::string& path);

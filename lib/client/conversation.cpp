@@ -18,7 +18,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int kAttempts = 2;
 // Workers that leave one after the other, before any job is done.
 constexpr int kRestarts = 3;
-// To hear that a job whose time is over has stopped; afterwards the end of the connection must do.
+// To hear that a job that nobody wants any more has stopped; afterwards the end of the connection must do.
 constexpr std::chrono::seconds kGrace{2};
 
 bool wanted(const Job& job) {
@@ -201,6 +201,7 @@ void Conversation::cancel(std::initializer_list<JobState> those) {
 void Conversation::stop(Job& job, JobState state) {
   if (job.state != JobState::waiting) send({{"op", "cancel"}, {"id", job.id}});
   job.state = state;
+  job.end = Clock::now() + kGrace;
 }
 
 void Conversation::check_time() {
@@ -216,7 +217,6 @@ void Conversation::check_time() {
     }
     if (job.state == JobState::waiting) unsent.push_back(id);
     stop(job, JobState::timed_out);
-    job.end = now + kGrace;
   }
   for (const std::int64_t id : unsent) fail(id, Error(ErrorCode::timeout, "timed out"));
   if (!silent) return;

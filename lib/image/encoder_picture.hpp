@@ -26,7 +26,9 @@ struct EncoderPictureConfig {
 };
 
 // Both sides multiples of `factor`, near the shape of `picture`, with an area within [min_pixels, max_pixels].
-// (smart_resize of qwen_vl_utils and of transformers' Qwen2VLImageProcessor.)
+// That is smart_resize of qwen_vl_utils and of transformers:
+// https://github.com/QwenLM/Qwen2-VL/blob/4a2035c97816/qwen-vl-utils/src/qwen_vl_utils/vision_process.py
+// https://github.com/huggingface/transformers/blob/cb0fc56f3cac/src/transformers/models/qwen2_vl/image_processing_qwen2_vl.py
 PictureSize smart_resize(PictureSize picture, int factor, std::int64_t min_pixels, std::int64_t max_pixels);
 
 struct EncoderPicture {

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <climits>
+
+#include "base/error.hpp"
 
 namespace step1x::image {
 namespace {
@@ -18,6 +21,7 @@ constexpr std::array kExtensions{
     Extension{".jpe", Format::jpeg},  Extension{".jfif", Format::jpeg}, Extension{".webp", Format::webp},
     Extension{".tif", Format::tiff},  Extension{".tiff", Format::tiff}, Extension{".gif", Format::gif},
     Extension{".avif", Format::avif}, Extension{".heic", Format::heic}, Extension{".heif", Format::heic},
+    Extension{".hif", Format::heic},
 };
 
 struct Magic {
@@ -128,6 +132,15 @@ std::optional<Format> format_from_extension(const std::filesystem::path& path) {
     if (extension == known.text) return known.format;
   }
   return std::nullopt;
+}
+
+void check_sides(Format format, int width, int height) {
+  // WebP has 14 bits for a side; libjpeg keeps to 65,500. The others hold whatever is taken for a picture here.
+  const int most = format == Format::webp ? 16'383 : format == Format::jpeg ? 65'500 : INT_MAX;
+  if (std::max(width, height) <= most) return;
+  throw Error::format(ErrorCode::usage,
+                      "a {} picture has at most {} pixels a side, and this one is {}x{}: choose another format",
+                      name(format), most, width, height);
 }
 
 std::optional<Format> format_from_content(std::span<const std::byte> bytes) {

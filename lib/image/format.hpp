@@ -22,8 +22,11 @@ std::string_view name(Format format);
 // "PNG, JPEG, WebP, TIFF, GIF, AVIF, HEIC", for error messages.
 std::string supported_formats();
 
-// By the extension, in any case: "jpg", "jpeg", "jpe" and "jfif", "tif" and "tiff", "heic" and "heif", ...
+// By the extension, in any case: "jpg", "jpeg", "jpe" and "jfif", "tif" and "tiff", "heic", "heif" and "hif", ...
 std::optional<Format> format_from_extension(const std::filesystem::path& path);
+
+// Throws Error(usage) where no picture of the format has such sides.
+void check_sides(Format format, int width, int height);
 
 // How many first bytes format_from_content() wants; fewer are judged by what there is.
 inline constexpr std::size_t kSniffedBytes = 512;

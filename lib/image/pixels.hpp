@@ -4,6 +4,7 @@
 // What is done where no ICC profile says otherwise is what Pillow's convert("RGB") does, because the reference
 // pipelines start from that: alpha is dropped (not blended), CMYK is R = (255-C)(255-K)/255 rounded, grey is repeated.
 // 16-bit samples become 8-bit by their high byte.
+// https://github.com/python-pillow/Pillow/blob/fae06539be2b/src/libImaging/Convert.c
 #pragma once
 
 #include <cstddef>

@@ -52,6 +52,7 @@ void take_channels(const json& object, const char* key, double least, std::array
 
 // torchvision's bicubic with antialiasing, which the image processor of the diffusers pipelines uses: its weights have
 // fewer bits than Pillow's, so that some values differ by one.
+// https://github.com/pytorch/vision/blob/b52f7a79521a/torchvision/transforms/_functional_tensor.py (resize)
 std::vector<std::uint8_t> resize_as_torchvision(RgbView picture, PictureSize size) {
   const at::Tensor pixels = at::empty({1, picture.height, picture.width, 3}, at::kByte);
   std::ranges::copy(picture.bytes, pixels.mutable_data_ptr<std::uint8_t>());

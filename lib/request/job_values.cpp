@@ -26,21 +26,7 @@ void read(const Json& request, const char* name, std::optional<T>& member) {
 Job read_job(const Json& request) {
   check(request);
   Job job;
-  read(request, "prompt", job.prompt);
-  read(request, "negative_prompt", job.negative_prompt);
-  read(request, "size", job.size);
-  read(request, "steps", job.steps);
-  read(request, "guidance", job.guidance);
-  read(request, "seed", job.seed);
-  read(request, "guidance_damping", job.guidance_damping);
-  read(request, "vae_tiling", job.vae_tiling);
-  read(request, "model", job.model);
-  read(request, "device", job.device);
-  read(request, "plan", job.plan);
-  read(request, "max_vram", job.max_vram);
-  read(request, "max_ram", job.max_ram);
-  read(request, "min_free_vram", job.min_free_vram);
-  read(request, "wait_gpu", job.wait_gpu);
+  for_each_value(job, [&](const char* name, auto& member) { read(request, name, member); });
   return job;
 }
 

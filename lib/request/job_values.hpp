@@ -30,6 +30,26 @@ struct Job {
   bool operator==(const Job&) const = default;
 };
 
+// Calls visit(name, member) for each parameter: the name of its row, and what holds its value.
+template <typename Visit>
+void for_each_value(Job& job, Visit visit) {
+  visit("prompt", job.prompt);
+  visit("negative_prompt", job.negative_prompt);
+  visit("size", job.size);
+  visit("steps", job.steps);
+  visit("guidance", job.guidance);
+  visit("seed", job.seed);
+  visit("guidance_damping", job.guidance_damping);
+  visit("vae_tiling", job.vae_tiling);
+  visit("model", job.model);
+  visit("device", job.device);
+  visit("plan", job.plan);
+  visit("max_vram", job.max_vram);
+  visit("max_ram", job.max_ram);
+  visit("min_free_vram", job.min_free_vram);
+  visit("wait_gpu", job.wait_gpu);
+}
+
 // Throws Error(usage) as check() does.
 Job read_job(const Json& request);
 

@@ -57,6 +57,7 @@ void check_text(const Parameter& parameter, const Json& sent, std::string_view w
   const auto& text = sent.get_ref<const std::string&>();
   // The JSON library would put a replacement character for every wrong byte: another prompt than the one given.
   if (find_invalid_utf8(text)) throw Error::format(ErrorCode::usage, "{}: not valid UTF-8", where);
+  if (text.find('\0') != std::string::npos) throw Error::format(ErrorCode::usage, "{}: a zero byte is in it", where);
   if (parameter.most_bytes > 0 && text.size() > parameter.most_bytes)
     throw Error::format(ErrorCode::usage, "{}: {} bytes long, at most {} are allowed", where, text.size(),
                         parameter.most_bytes);

@@ -4,7 +4,7 @@
 // Const after construction; any number of threads may encode at once. Text is UTF-8; NUL is a character like any other.
 // Errors: Error(model_missing) for the file, Error(usage) with the byte's offset for text that is not UTF-8.
 // The reference is huggingface/tokenizers 0.21 (its Unicode tables are those of Unicode 9: see normalize in
-// pretokenize.hpp).
+// pretokenize.hpp): https://github.com/huggingface/tokenizers/blob/4d2152ca519a/tokenizers/src/models/bpe/model.rs
 #pragma once
 
 #include <cstdint>

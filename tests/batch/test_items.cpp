@@ -34,7 +34,7 @@ struct Tree {
     fs::create_symlink("nowhere", dir.path() / "dangling.jpg");
     fs::create_directory(dir.path() / "folder.jpg");
   }
-  std::string scan(Selection selection) const { return keys(scan_folder(dir.path(), selection)); }
+  std::string scan(Selection selection) const { return keys(scan_folder(dir.path(), selection).items); }
 
   test::TempDir dir;
 };
@@ -65,6 +65,10 @@ TEST_CASE("a list has a path a line, or for each zero byte") {
   const std::string odd("a\nb.jpg\0c.jpg\0", 14);
   CHECK(keys(read_list(odd, true)) == "a\nb.jpg c.jpg ");
   CHECK(read_list("", false).empty());
+  CHECK(keys(read_list("\xef\xbb\xbf"
+                       "a.jpg\n",
+                       false)) == "a.jpg ");
+  CHECK_THROWS_WITH_AS(read_list(odd, false), doctest::Contains("-0"), Error);
 }
 
 TEST_CASE("the prompt beside a picture") {

@@ -362,20 +362,23 @@ TEST_CASE("the first signal cancels all jobs and waits, the second leaves at onc
   CHECK(scene.run_into() == "interrupted");
 }
 
-TEST_CASE("an interrupted job that is not answered ends with its time, and stays an interrupted one") {
-  Scene scene(
-      [](FarWorker& far) {
-        Caller caller = far.accept();
-        caller.begin(caller.next());
-        CHECK(caller.next().at("op") == "cancel");
-        caller.wait_for_end();
-      },
-      of_one_job(kShort));
-  scene.add(1);
-  scene.until_first_event();
-  std::raise(SIGTERM);
-  scene.run();
-  CHECK(scene.log.ends == Ends{"1 cancelled"});
+TEST_CASE(
+    "an interrupted job that is not answered ends all the same, and stays an interrupted one when its time is over") {
+  for (const Options& options : {Options(), of_one_job(kShort)}) {
+    Scene scene(
+        [](FarWorker& far) {
+          Caller caller = far.accept();
+          caller.begin(caller.next());
+          CHECK(caller.next().at("op") == "cancel");
+          caller.wait_for_end();
+        },
+        options);
+    scene.add(1);
+    scene.until_first_event();
+    std::raise(SIGTERM);
+    scene.run();
+    CHECK(scene.log.ends == Ends{"1 cancelled"});
+  }
 }
 
 TEST_CASE("each worker hears of the lease before the first job") {

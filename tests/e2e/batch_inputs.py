@@ -1,6 +1,8 @@
 """What a batch takes for its pictures, their prompts and their names; and its parts on several machines."""
 
 import json
+import os
+import time
 
 import batch_case
 import harness
@@ -53,6 +55,96 @@ class Inputs(batch_case.Case):
         self.out = self.dir / "webp"
         self.run_batch("-i", self.photos, "-p", "red", "--format", "webp", "--seed", 9, "--name", "{stem}-{seed}.{ext}", check=0)
         self.assertEqual(sorted(self.hashes()), ["Photo-9.webp", "p000-9.webp", "p001-9.webp"])
+
+    def test_a_zero_byte_never_names_another_file(self):
+        self.fill(2)
+        paths = f"{self.photos}/p000.png\0{self.photos}/p001.png\0"
+        done = self.run_batch("-p", "red", "-i", "-", input=paths, check=2)
+        self.assertRegex(done.stderr, r"zero bytes .* -0")
+        self.run_batch("-p", "red", "-0", "-i", "-", input=paths, check=0)
+        self.assertEqual(sorted(self.hashes()), ["p000.png", "p001.png"])
+        for member in ("input", "prompt", "negative_prompt", "output"):
+            manifest = self.dir / f"{member}.jsonl"
+            manifest.write_text(json.dumps({"input": "p000.png", "prompt": "red", member: "p000.png\0p001.png"}))
+            done = self.run_batch("--manifest", manifest, "-i", self.photos, check=2)
+            self.assertRegex(done.stderr, f"line 1: {member}.* zero byte")
+        self.assertEqual(len(self.hashes()), 2)
+
+    def test_a_byte_order_mark_is_no_part_of_what_a_file_says(self):
+        self.fill(1)
+        mark = "\ufeff"
+        prompt = self.dir / "prompt.txt"
+        prompt.write_text(mark + "make it red\r\n")
+        (self.photos / "p000.txt").write_text(mark + "make it blue\r\n")
+        record = self.run_step1x("edit", self.photos / "p000.png", "--prompt-file", prompt, "--model", "fake:", "--steps", 1, "-o", self.dir / "o.png", "--json",
+                                 check=0)
+        self.assertEqual(json.loads(record.stdout)["prompt"], "make it red")
+        self.run_batch("--sidecar-prompts", "-i", "-", input=f"{mark}{self.photos}/p000.png\n", check=0)
+        self.assertEqual([*self.prompts().values()], ["make it blue"])
+        done = self.run_step1x("edit", self.photos / "p000.png", "--prompt-file", self.photos, "--model", "fake:", check=2)
+        self.assertIn("that is a folder", done.stderr)
+
+    def test_a_folder_within_that_cannot_be_read_is_named_and_the_rest_is_done(self):
+        if os.getuid() != 0:
+            self.skipTest("only root can make a folder that another user may not read")
+        os.chmod(self.dir, 0o755)
+        self.fill(2)
+        (self.photos / "lost+found").mkdir()
+        (self.photos / "lost+found").chmod(0o700)
+        for folder in (self.out, self.runtime):
+            folder.mkdir(exist_ok=True)
+            os.chown(folder, 65534, 65534)
+
+        def as_nobody():
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+
+        done = self.run_batch("-r", "-p", "red", "-i", self.photos, check=3, preexec_fn=as_nobody, cwd="/")
+        self.assertRegex(done.stderr, r"\Astep1x: cannot read the folder [^\n]*lost\+found: Permission denied; going on without it\n")
+        self.assertEqual(sorted(self.hashes()), ["p000.png", "p001.png"])
+        # Nor does one picture that cannot be read end a report about all.
+        (self.out / "p000.png").chmod(0)
+        done = self.run_step1x("batch", "--verify", self.out, "--json", check=3, preexec_fn=as_nobody, cwd="/")
+        report = json.loads(done.stdout)
+        self.assertEqual((report["right"], report["wrong"][0]["key"]), (1, "p000.png"))
+        self.assertIn("Permission denied", report["wrong"][0]["why"])
+
+    def test_what_no_result_can_be_is_known_before_the_work(self):
+        """The one step takes half a minute: who finds it afterwards is still at work."""
+        self.photos.mkdir()
+        (self.photos / "wide.png").write_bytes(pictures.png(17000, 2))
+        slow = ("--model", "fake:step=30s", "--steps", 1, "-p", "red")
+        started = time.monotonic()
+        done = self.run_step1x("edit", self.photos / "wide.png", *slow, "-o", self.dir / "o.webp", check=2)
+        self.assertIn("a WebP picture has at most 16383 pixels a side, and this one is 17000x2", done.stderr)
+        done = self.run_step1x("batch", "-i", self.photos, "-o", self.out, *slow, "--format", "webp", check=1)
+        self.assertIn("at most 16383 pixels", done.stderr)
+        long = "a" * 251 + ".png"
+        (self.photos / "wide.png").rename(self.photos / long)
+        done = self.run_step1x("edit", self.photos / long, *slow, check=2)
+        self.assertIn("File name too long", done.stderr)
+        done = self.run_step1x("batch", "-i", self.photos, "-o", self.out, *slow, "--name", "{stem}-edited.{ext}", check=2)
+        self.assertRegex(done.stderr, "a name of 262 bytes, and 255 are allowed")
+        (self.dir / "link.png").symlink_to("nowhere/x.png")
+        done = self.run_step1x("edit", self.photos / long, *slow, "-o", self.dir / "link.png", check=2)
+        self.assertIn("link.png", done.stderr)
+        self.assertLess(time.monotonic() - started, 25)
+
+    def test_a_number_with_a_leading_zero_is_in_tens(self):
+        self.fill(1)
+        todo = json.loads(self.run_batch("-p", "red", "-i", self.photos, "--seed", "010", "--size", "0512", "--dry-run", "--json", check=0).stdout)
+        parameters = todo["items"][0]["parameters"]
+        self.assertEqual((parameters["seed"], parameters["size"]), (10, 512))
+        for seed in ("0x10", "0b1", "0o7", "ten", "-", "1.0"):
+            self.assertIn("--seed", self.run_batch("-p", "red", "-i", self.photos, "--seed", seed, check=2).stderr)
+        self.assertIn("nan", self.run_batch("-p", "red", "-i", self.photos, "--guidance", "nan", check=2).stderr)
+
+    def test_pictures_of_a_camera_that_calls_heif_hif(self):
+        self.photos.mkdir()
+        (self.photos / "DSC00001.HIF").write_bytes((harness.SOURCE / "tests/image/fixtures/rgb.heic").read_bytes())
+        todo = json.loads(self.run_batch("-p", "red", "-i", self.photos, "--dry-run", "--json", check=0).stdout)
+        self.assertEqual([item["key"] for item in todo["items"]], ["DSC00001.HIF"])
 
     def test_what_would_lose_a_picture_is_refused_before_anything_is_done(self):
         self.fill(2)

@@ -145,6 +145,22 @@ class Interrupted(harness.Case):
         self.nothing_left()
         self.assertEqual(self.undisturbed(), self.expected)
 
+    def test_once_while_worker_or_engine_hangs_it_does_not_wait_for_ever(self):
+        for who in ("engine", "worker"):
+            with self.subTest(hangs=who):
+                client = self.start_step1x(*self.arguments(fake="step=30s"))
+                harness.eventually(self.working, what="the job runs")
+                hanging = self.ask()["devices"][0]["pid"] if who == "engine" else self.worker_pids()[0]
+                os.kill(hanging, signal.SIGSTOP)
+                self.addCleanup(resume, hanging)
+                client.send_signal(signal.SIGINT)
+                _, error = client.communicate(timeout=harness.HANG)
+                self.assertEqual((client.returncode, error), (130, "step1x: interrupted\n"))
+                resume(hanging)
+                self.wait_idle(time.monotonic())
+                self.nothing_left()
+                self.assertEqual(self.undisturbed(), self.expected)
+
     def test_when_its_worker_dies_meanwhile_it_does_not_start_over(self):
         client = self.start_step1x(*self.arguments(fake="step=30s"))
         harness.eventually(self.working, what="the job runs")

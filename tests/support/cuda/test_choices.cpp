@@ -1,14 +1,16 @@
 // What libtorch's own code for CUDA would choose, and does not any more.
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
+#include <ATen/SDPBackend.h>
 
 #include "device/cuda.hpp"
 #include "support/doctest_with_torch.hpp"
 
 namespace {
 
-// SDPBackend of ATen/native/transformers/sdp_utils_cpp.h.
-enum Backend : std::int64_t { kFlash = 1, kEfficient = 2, kCudnn = 3 };
+constexpr auto kFlash = static_cast<std::int64_t>(at::SDPBackend::flash_attention);
+constexpr auto kEfficient = static_cast<std::int64_t>(at::SDPBackend::efficient_attention);
+constexpr auto kCudnn = static_cast<std::int64_t>(at::SDPBackend::cudnn_attention);
 
 std::int64_t chosen_attention(at::ScalarType type, bool with_mask) {
   const auto options = at::TensorOptions(type).device(at::kCUDA, 0);
