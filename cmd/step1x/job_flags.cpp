@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <random>
 
 #include "base/error.hpp"
@@ -136,7 +137,10 @@ std::string read_prompt(const JobFlags& flags, bool stdin_taken) {
     std::error_code ignored;
     if (!from_stdin && std::filesystem::is_directory(*flags.prompt_file, ignored))
       throw Error::format(ErrorCode::usage, "--prompt-file {}: that is a folder", *flags.prompt_file);
-    std::ifstream file(from_stdin ? "/dev/stdin" : *flags.prompt_file);
+    // Standard input is the descriptor that it is: a socket cannot be opened by its name.
+    std::ifstream named;
+    if (!from_stdin) named.open(*flags.prompt_file);
+    std::istream& file = from_stdin ? std::cin : static_cast<std::istream&>(named);
     if (!file) throw Error::format(ErrorCode::usage, "--prompt-file {}: {}", *flags.prompt_file, errno_text());
     text.resize(prompt.most_bytes + 1);
     file.read(text.data(), static_cast<std::streamsize>(text.size()));

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import time
 
 import batch_case
@@ -69,6 +70,16 @@ class Inputs(batch_case.Case):
             done = self.run_batch("--manifest", manifest, "-i", self.photos, check=2)
             self.assertRegex(done.stderr, f"line 1: {member}.* zero byte")
         self.assertEqual(len(self.hashes()), 2)
+
+    def test_a_prompt_comes_through_a_socket(self):
+        self.fill(1)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.sendall(b"make it darker\n")
+            ours.shutdown(socket.SHUT_WR)
+            done = self.run_step1x("edit", self.photos / "p000.png", "--prompt-file", "-", "--model", "fake:", "--steps", 1, "-o", self.dir / "o.png", "--json",
+                                   stdin=theirs, check=0)
+        self.assertEqual(json.loads(done.stdout)["prompt"], "make it darker")
 
     def test_a_byte_order_mark_is_no_part_of_what_a_file_says(self):
         self.fill(1)
