@@ -8,8 +8,8 @@
 #include <random>
 
 #include "base/error.hpp"
-#include "base/utf8.hpp"
 #include "model_defaults.hpp"
+#include "request/prompt_text.hpp"
 #include "resolve_model.hpp"
 #include "settings.hpp"
 
@@ -63,7 +63,7 @@ void add_flag_of(const request::Parameter& parameter, CLI::App& command, request
       option = command.add_option_function<std::string>(names, take, help);
       break;
   }
-  option->type_name(std::string(parameter.placeholder));
+  option->type_name(std::string(parameter.value_name));
 }
 
 // "--guidance" of "--guidance,--cfg-scale", "--negative-prompt" of "-n,--negative-prompt".
@@ -128,30 +128,24 @@ void add_input_flags(CLI::App& command, JobFlags& flags) {
 }
 
 std::string read_prompt(const JobFlags& flags, bool stdin_taken) {
-  const request::Parameter& prompt = request::parameter("prompt");
   std::string text = flags.prompt.value_or("");
   if (flags.prompt_file) {
     const bool from_stdin = *flags.prompt_file == "-";
     if (from_stdin && stdin_taken)
       throw Error(ErrorCode::usage, "--prompt-file -: standard input is the picture already");
-    std::error_code ignored;
-    if (!from_stdin && std::filesystem::is_directory(*flags.prompt_file, ignored))
-      throw Error::format(ErrorCode::usage, "--prompt-file {}: that is a folder", *flags.prompt_file);
     // Standard input is the descriptor that it is: a socket cannot be opened by its name.
     std::ifstream named;
     if (!from_stdin) named.open(*flags.prompt_file);
     std::istream& file = from_stdin ? std::cin : static_cast<std::istream&>(named);
-    if (!file) throw Error::format(ErrorCode::usage, "--prompt-file {}: {}", *flags.prompt_file, errno_text());
-    text.resize(prompt.most_bytes + 1);
-    file.read(text.data(), static_cast<std::streamsize>(text.size()));
-    text.resize(static_cast<std::size_t>(file.gcount()));
-    text = without_byte_order_mark(text);
-    while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
+    const std::string where = "--prompt-file " + *flags.prompt_file;
+    if (!file) throw Error::format(ErrorCode::usage, "{}: {}", where, errno_text());
+    text = request::read_prompt_text(file, where);
+  } else {
+    request::to_sent(request::parameter("prompt"), text, "--prompt");
   }
   if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
     throw Error(ErrorCode::usage, "the prompt is empty: say what to change with -p \"...\" or --prompt-file");
   }
-  request::to_sent(prompt, text, "--prompt");
   return text;
 }
 

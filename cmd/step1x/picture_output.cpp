@@ -24,8 +24,6 @@ void check_place(const fs::path& path, Replace replace) {
     throw Error::format(ErrorCode::usage, "--output {}: the folder {} does not exist; make it first", path.string(),
                         folder.string());
   }
-  if (fs::is_directory(path, problem))
-    throw Error::format(ErrorCode::usage, "--output {}: that is a folder; name a file in it", path.string());
   try {
     check_can_write(path, replace);
   } catch (const Error& why) {

@@ -8,13 +8,12 @@
 #include "base/error.hpp"
 #include "base/utf8.hpp"
 #include "image/format.hpp"
+#include "request/prompt_text.hpp"
 
 namespace step1x::batch {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::size_t kMaxPrompt = 65'536;
 
 bool matches(const std::string& pattern, const std::string& key) {
   const bool whole = pattern.find('/') != std::string::npos;
@@ -102,16 +101,8 @@ std::optional<std::string> sidecar_prompt(const Item& item) {
   std::error_code ignored;
   if (!fs::exists(file, ignored)) return std::nullopt;
   std::ifstream in(file, std::ios::binary);
-  std::string text(kMaxPrompt + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (in.bad() || !in.is_open())
-    throw Error::format(ErrorCode::usage, "cannot read the prompt in {}: {}", file.string(), errno_text());
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  text = without_byte_order_mark(text);
-  if (text.size() > kMaxPrompt)
-    throw Error::format(ErrorCode::usage, "the prompt in {} is over {} bytes long", file.string(), kMaxPrompt);
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
-  return text;
+  if (!in) throw Error::format(ErrorCode::usage, "cannot read the prompt in {}: {}", file.string(), errno_text());
+  return request::read_prompt_text(in, "the prompt in " + file.string());
 }
 
 }  // namespace step1x::batch

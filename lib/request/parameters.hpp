@@ -47,13 +47,13 @@ struct Parameter {
   std::variant<std::monostate, std::string_view, std::int64_t, double, bool> fallback = {};
   // Where it may be said. No flags: none, or one that means more than the parameter, which its command makes.
   std::string_view flags = {};
-  std::string_view placeholder = {};
-  std::string_view help = {};  // of flag and setting
-  bool setting = false;        // in the configuration file and as STEP1X_NAME
-  bool column = false;         // of a manifest
-  bool of_model = false;       // in the files of a model, which may have defaults of its own
-  bool picture = false;        // decides what the picture is
-  bool needs_input = false;    // means nothing where a picture is made from words alone
+  std::string_view value_name = {};  // of its flag in --help: SIZE
+  std::string_view help = {};        // of flag and setting
+  bool setting = false;              // in the configuration file and as STEP1X_NAME
+  bool column = false;               // of a manifest
+  bool of_model = false;             // in the files of a model, which may have defaults of its own
+  bool picture = false;              // decides what the picture is
+  bool needs_input = false;          // means nothing where a picture is made from words alone
 };
 
 std::span<const Parameter> parameters();

@@ -45,7 +45,7 @@ TEST_CASE("each row is whole: a name of its own, a fallback that it allows itsel
     CHECK(names.insert(row.name).second);
     CHECK_NOTHROW(to_sent(row, fallback(row), "the fallback"));
     CHECK((row.flags.empty() || !row.help.empty()));
-    CHECK((row.placeholder.empty() == (row.flags.empty() || row.type == Type::boolean)));
+    CHECK((row.value_name.empty() == (row.flags.empty() || row.type == Type::boolean)));
     CHECK((!row.setting || !row.flags.empty()));
     CHECK((row.type != Type::word || !row.words.empty()));
     // A batch judges its pictures by them.
