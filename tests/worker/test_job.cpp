@@ -70,7 +70,14 @@ TEST_CASE("line breaks and zero bytes in a refused member do not break its one l
   for (const char* member : {"model", "priority", "torch_dir"}) {
     ipc::Json body = edit_request();
     body[member] = std::string("a\n\0b", 4);
-    CHECK_THROWS_WITH_AS(make(body), doctest::Contains("\"a\\n\\u0000b\" is n"), Error);
+    std::string message;
+    try {
+      make(body);
+    } catch (const Error& error) {
+      message = error.what();
+    }
+    CHECK_MESSAGE(message.find(member) != std::string::npos, message);
+    CHECK(message.find_first_of(std::string_view("\n\0", 2)) == std::string::npos);
   }
 }
 
