@@ -1,4 +1,5 @@
 // step1x config show, step1x config path: what holds, and where it comes from.
+#include "base/utf8.hpp"
 #include "commands.hpp"
 #include "settings.hpp"
 #include "terminal.hpp"
@@ -6,16 +7,16 @@
 namespace step1x::cli {
 namespace {
 
-void show(const config::Loaded& loaded, bool json) {
-  if (json) {
+void show(const config::Loaded& loaded, bool as_json) {
+  if (as_json) {
     nlohmann::ordered_json record;
     for (const config::Entry& entry : loaded.entries)
       record[entry.key] = {{"value", entry.value}, {"source", entry.source}};
-    return print(record.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    return print_json(record, 2);
   }
   std::string text;
   for (const config::Entry& entry : loaded.entries)
-    text += fmt::format("{} = {}  # {}\n", entry.key, entry.value, entry.source);
+    text += printable(fmt::format("{} = {}  # {}", entry.key, entry.value, entry.source)) + "\n";
   print(text);
 }
 
@@ -38,7 +39,7 @@ void add_config_path(CLI::App& config, Context& context) {
   add_common_flags(*command, context);
   command->callback([&context] {
     context.run = [&context] {
-      print(load_settings(context).file.string() + "\n");
+      print_path(load_settings(context).file.string());
       return ExitCode::ok;
     };
   });

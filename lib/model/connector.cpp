@@ -6,7 +6,7 @@ namespace step1x {
 
 namespace {
 
-constexpr double kEpsilon = 1e-6;
+constexpr double kConnectorEpsilon = 1e-6;
 constexpr const char* kRefiner = "connector.S.";
 
 // Weighted mean of the kept rows, in float32. x: (batch, n, d), kept: (batch, n) -> (batch, d)
@@ -43,13 +43,13 @@ Connector::Block::Block(const Weights& weights, const std::string& name, const C
 at::Tensor Connector::Block::forward(const at::Tensor& x, const at::Tensor& c, const at::Tensor& mask) const {
   const std::int64_t hidden = x.size(-1);
   const std::vector<at::Tensor> gates = modulation(at::silu(c)).unsqueeze(1).chunk(2, -1);  // 2 x (batch, 1, hidden)
-  const at::Tensor normed = at::layer_norm(x, {hidden}, norm1_weight, norm1_bias, kEpsilon);
+  const at::Tensor normed = at::layer_norm(x, {hidden}, norm1_weight, norm1_bias, kConnectorEpsilon);
   const at::Tensor heads_first =
       qkv(normed).unflatten(-1, {3, heads, hidden / heads}).permute({2, 0, 3, 1, 4});  // (3, batch, heads, n, d)
   const at::Tensor attended = attention(heads_first[0], heads_first[1], heads_first[2], mask);
   const at::Tensor merged = attended.transpose(1, 2).flatten(2);  // (batch, n, hidden)
   const at::Tensor between = x + proj(merged) * gates[0];
-  const at::Tensor normed2 = at::layer_norm(between, {hidden}, norm2_weight, norm2_bias, kEpsilon);
+  const at::Tensor normed2 = at::layer_norm(between, {hidden}, norm2_weight, norm2_bias, kConnectorEpsilon);
   return between + fc2(at::silu(fc1(normed2))) * gates[1];
 }
 
