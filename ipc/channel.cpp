@@ -26,8 +26,8 @@ bool wait_for(int fd, short events, Deadline deadline) {
   }
 }
 
-bool Channel::send(const Json& body, int fd) {
-  const std::string frame = encode_frame(body);
+bool Channel::send(const Json& body, int fd, Json::error_handler_t invalid_utf8) {
+  const std::string frame = encode_frame(body, invalid_utf8);
   std::string_view rest = frame;
   while (!rest.empty()) {
     std::size_t written = 0;

@@ -24,7 +24,8 @@ class Channel {
   enum class Result { message, end, timed_out };
 
   // Sends one frame whole. False when the other side is gone. Throws Error(protocol) if it is too large.
-  [[nodiscard]] bool send(const Json& body, int fd = -1);
+  [[nodiscard]] bool send(const Json& body, int fd = -1,
+                          Json::error_handler_t invalid_utf8 = Json::error_handler_t::replace);
   // Receives one frame whole into `message`. `end` is EOF or a reset, at a frame boundary or not.
   // Throws Error(protocol) when the other side breaks the protocol.
   Result receive(Message& message, Deadline deadline = std::nullopt);

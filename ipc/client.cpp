@@ -173,7 +173,8 @@ std::optional<Client> Client::connect(const ClientOptions& options) {
 }
 
 void Client::send(const Json& body, int fd) {
-  if (!channel_.send(body, fd)) throw Error::format(ErrorCode::worker_failed, "worker {} is gone", worker_.pid);
+  if (!channel_.send(body, fd, Json::error_handler_t::strict))
+    throw Error::format(ErrorCode::worker_failed, "worker {} is gone", worker_.pid);
 }
 
 std::optional<Message> Client::receive(Deadline deadline) {

@@ -33,9 +33,13 @@ Json parse_body(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-std::string encode_frame(const Json& body) {
-  // Invalid UTF-8 (a file name in an error message, say) must not end the connection that reports it.
-  const std::string text = body.dump(-1, ' ', false, Json::error_handler_t::replace);
+std::string encode_frame(const Json& body, Json::error_handler_t invalid_utf8) {
+  std::string text;
+  try {
+    text = body.dump(-1, ' ', false, invalid_utf8);
+  } catch (const Json::type_error&) {
+    throw Error(ErrorCode::usage, "a text in the request is not valid UTF-8: the worker can be told of no other");
+  }
   if (text.size() > kMaxFrame) {
     throw Error::format(ErrorCode::protocol, "a message of {} bytes is over the limit of {}", text.size(), kMaxFrame);
   }

@@ -24,8 +24,10 @@ struct Message {
   UniqueFd fd;  // set exactly when body declares one
 };
 
-// The bytes of a frame. Throws Error(protocol) when the body is over the limit.
-std::string encode_frame(const Json& body);
+// The bytes of a frame. Throws Error(protocol) when the body is over the limit. What is no UTF-8 (a file's name in an
+// error message, say) has a replacement character for each wrong byte, since it must not end the connection that
+// reports it; in a request it would mean another thing than was meant: `strict` throws Error(usage).
+std::string encode_frame(const Json& body, Json::error_handler_t invalid_utf8 = Json::error_handler_t::replace);
 // The descriptor kind that a body declares, if it is a known one.
 std::optional<std::string> declared_fd(const Json& body);
 

@@ -140,6 +140,7 @@ std::unique_ptr<Runner> make_runner(const std::optional<std::string>& fake, int 
 }  // namespace
 
 int main(int argc, char** argv) {
+  begin_process();
   CLI::App app("An engine of step1x. The worker starts it.", "step1x-engine");
   int fd = -1;
   std::optional<std::string> fake;

@@ -16,7 +16,36 @@ CLI::App& add_group(CLI::App& app, const char* name, const char* help) {
   return *group;
 }
 
+// In front of a bracket it hides a value from the parser until the value's option takes it away. Nobody types it.
+constexpr std::string_view kMark = "\x1a\x01";
+
+void hide_brackets(std::string& word) {
+  if (!word.ends_with(']')) return;
+  // A value by itself, that of -x[...], and that of --name=[...].
+  std::size_t value = 0;
+  if (word.size() > 2 && word[0] == '-' && word[1] != '-') value = 2;
+  if (word.starts_with("--")) value = word.find('=') + 1;
+  if (word[value] == '[') word.insert(value, kMark);
+}
+
+void show_brackets(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) {
+    option->transform({[](std::string& value) {
+                         // Also from the middle of what only looks like an option, behind --.
+                         if (const auto at = value.find(kMark); at != std::string::npos) value.erase(at, kMark.size());
+                         return std::string();
+                       },
+                       ""});
+  }
+  for (CLI::App* command : app.get_subcommands({})) show_brackets(*command);
+}
+
 }  // namespace
+
+std::vector<std::string> as_they_are(std::vector<std::string> words) {
+  std::ranges::for_each(words, hide_brackets);
+  return words;
+}
 
 void add_common_flags(CLI::App& command, Context& context) {
   command.add_option("--config", context.config_file, "Read this configuration file instead of the default one")
@@ -71,6 +100,7 @@ void define(CLI::App& app, Context& context) {
   CLI::App& config = add_group(app, "config", "The configuration: show, path");
   add_config_show(config, context);
   add_config_path(config, context);
+  show_brackets(app);
 }
 
 }  // namespace step1x::cli

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "base/error.hpp"
 
@@ -22,6 +24,10 @@ struct Context {
 
 // The whole parser. REQUIRES: context outlives app.
 void define(CLI::App& app, Context& context);
+
+// The words of the command line for define()'s parser, so that each arrives as it was given. The parser itself takes
+// brackets around a value for a list of its own: "[a,b]" would be two words, and "[raw]" another folder.
+std::vector<std::string> as_they_are(std::vector<std::string> words);
 
 // --config, -q, -v: every command has them.
 void add_common_flags(CLI::App& command, Context& context);

@@ -1,5 +1,4 @@
 // step1x gpu hold -- COMMAND: the model stays on the GPU while a command of the user's runs.
-#include <spawn.h>
 #include <sys/wait.h>
 
 #include <csignal>
@@ -7,11 +6,11 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/process.hpp"
+#include "base/utf8.hpp"
 #include "client/ask.hpp"
 #include "commands.hpp"
 #include "settings.hpp"
-
-extern char** environ;
 
 namespace step1x::cli {
 namespace {
@@ -21,26 +20,6 @@ volatile std::sig_atomic_t g_child = 0;
 // SIGINT reaches the child by itself, from the terminal; the others are sent to this process alone.
 void pass_on(int signal) {
   if (g_child > 0 && signal != SIGINT) ::kill(static_cast<pid_t>(g_child), signal);
-}
-
-pid_t start(const std::vector<std::string>& command) {
-  std::vector<char*> arguments;
-  arguments.reserve(command.size() + 1);
-  for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
-  arguments.push_back(nullptr);
-  posix_spawnattr_t attributes{};
-  ::posix_spawnattr_init(&attributes);
-  sigset_t defaults;
-  ::sigemptyset(&defaults);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::sigaddset(&defaults, signal);
-  ::posix_spawnattr_setsigdefault(&attributes, &defaults);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
-  pid_t pid = -1;
-  const int problem = ::posix_spawnp(&pid, arguments[0], nullptr, &attributes, arguments.data(), environ);
-  ::posix_spawnattr_destroy(&attributes);
-  if (problem != 0)
-    throw Error::format(ErrorCode::usage, "gpu hold: cannot run {}: {}", command[0], errno_text(problem));
-  return pid;
 }
 
 ipc::Client take_lease(const std::string& label, const Context& context) {
@@ -55,15 +34,16 @@ ipc::Client take_lease(const std::string& label, const Context& context) {
 }
 
 ExitCode run_hold(const std::vector<std::string>& command, const Context& context) {
-  const ipc::Client client = take_lease(command[0].substr(0, 200), context);
+  const ipc::Client client = take_lease(printable(command[0].substr(0, 200)), context);
   struct sigaction action{};
   action.sa_handler = pass_on;
   action.sa_flags = SA_RESTART;
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &action, nullptr);
-  g_child = start(command);
-  int status = 0;
-  while (::waitpid(static_cast<pid_t>(g_child), &status, 0) < 0 && errno == EINTR) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    // Who started us wants it ignored, also by the command (nohup).
+    if (::sigismember(&inherited_signals().ignored, signal) == 0) ::sigaction(signal, &action, nullptr);
   }
+  g_child = spawn_command(command);
+  const int status = wait_for_end(static_cast<pid_t>(g_child));
   // As a shell has it.
   constexpr int kSignalled = 128;
   return static_cast<ExitCode>(WIFSIGNALED(status) ? kSignalled + WTERMSIG(status) : WEXITSTATUS(status));

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/size.hpp"
+#include "base/utf8.hpp"
 #include "client/ask.hpp"
 #include "commands.hpp"
 #include "ipc/fields.hpp"
@@ -70,7 +71,7 @@ std::string host_memory(const ipc::Json& status) {
     return fmt::format("host     {} of weights{}, {} in huge pages\n", format_size(resident),
                        arena.at("filled").get<bool>() ? "" : " so far", format_size(huge));
   }
-  return refused.is_string() ? fmt::format("host     no weights: {}\n", refused.get<std::string>()) : "";
+  return refused.is_string() ? fmt::format("host     no weights: {}\n", printable(refused.get<std::string>())) : "";
 }
 
 std::string on_devices(const ipc::Json& status) {
@@ -79,7 +80,7 @@ std::string on_devices(const ipc::Json& status) {
     const std::string name = device.at("device").get<std::string>();
     if (const ipc::Json& plan = device.value("plan", ipc::Json()); plan.is_object()) {
       text += fmt::format("plan     {} on {}: {}\n", plan.at("kind").get<std::string>(), name,
-                          plan.at("reason").get<std::string>());
+                          printable(plan.at("reason").get<std::string>()));
     }
     if (const ipc::Json& copies = device.value("copies", ipc::Json()); copies.is_object()) {
       text += fmt::format("copies   {} to {}: {}/s\n", copies.at("way").get<std::string>(), name,
@@ -123,7 +124,7 @@ ExitCode run_status(const StatusOptions& options, const Context& context) {
     const ipc::Json status = read_status(client);
     if (context.json) {
       // A line each when repeated, so that a reader can tell them apart.
-      print(in_order(status).dump(options.watch ? -1 : 2) + "\n");
+      print_json(in_order(status), options.watch ? -1 : 2);
     } else {
       if (options.watch && ::isatty(STDOUT_FILENO) == 1) print("\x1b[H\x1b[J");
       print(in_words(status));

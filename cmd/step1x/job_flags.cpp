@@ -1,13 +1,16 @@
 #include "job_flags.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iostream>
 #include <random>
 
 #include "base/error.hpp"
+#include "base/fd.hpp"
+#include "base/utf8.hpp"
 #include "model_defaults.hpp"
 #include "request/prompt_text.hpp"
 #include "resolve_model.hpp"
@@ -134,12 +137,11 @@ std::string read_prompt(const JobFlags& flags, bool stdin_taken) {
     if (from_stdin && stdin_taken)
       throw Error(ErrorCode::usage, "--prompt-file -: standard input is the picture already");
     // Standard input is the descriptor that it is: a socket cannot be opened by its name.
-    std::ifstream named;
-    if (!from_stdin) named.open(*flags.prompt_file);
-    std::istream& file = from_stdin ? std::cin : static_cast<std::istream&>(named);
-    const std::string where = "--prompt-file " + *flags.prompt_file;
-    if (!file) throw Error::format(ErrorCode::usage, "{}: {}", where, errno_text());
-    text = request::read_prompt_text(file, where);
+    UniqueFd named;
+    if (!from_stdin) named.reset(::open(flags.prompt_file->c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+    if (!from_stdin && !named)
+      throw Error::format(ErrorCode::usage, "--prompt-file {}: {}", *flags.prompt_file, errno_text());
+    text = request::read_prompt_text(from_stdin ? STDIN_FILENO : named.get(), "--prompt-file " + *flags.prompt_file);
   } else {
     request::to_sent(request::parameter("prompt"), text, "--prompt");
   }
@@ -169,6 +171,8 @@ config::Loaded apply_flags(config::Loaded loaded, const JobFlags& flags) {
 request::Json job_members(const config::Loaded& loaded, const JobFlags& flags, const std::string& prompt) {
   const config::Settings& settings = loaded.settings;
   const std::string model = resolve_model(loaded);
+  // Its place may be named in an old encoding, and no other process can be told of that.
+  request::to_sent(request::parameter("model"), model, "the model " + printable(model));
   request::Json members = {{"prompt", prompt},
                            {"seed", choose_seed(flags.seed)},
                            {"model", model},
@@ -177,7 +181,10 @@ request::Json job_members(const config::Loaded& loaded, const JobFlags& flags, c
   set_parameters(members, flags.parameters, settings.job, model_defaults(model));
   add_visible_devices(members);
   if (const char* torch = std::getenv("STEP1X_TORCH_DIR"); torch != nullptr && *torch != '\0') {
-    members["torch_dir"] = std::filesystem::absolute(torch).string();
+    const std::string folder = std::filesystem::absolute(torch).string();
+    if (find_invalid_utf8(folder))
+      throw Error::format(ErrorCode::usage, "STEP1X_TORCH_DIR {}: not valid UTF-8", printable(folder));
+    members["torch_dir"] = folder;
   }
   return members;
 }

@@ -1,5 +1,8 @@
 // step1x: the client. Parses the command line and runs one command; the one place where an error becomes a line and an
 // exit code.
+#include <algorithm>
+#include <sstream>
+
 #include "base/process.hpp"
 #include "client/signals.hpp"
 #include "commands.hpp"
@@ -19,9 +22,14 @@ ExitCode run(int argc, char** argv, cli::Context& context) {
   CLI::App app;
   cli::define(app, context);
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> words = cli::as_they_are({argv + 1, argv + argc});
+    std::ranges::reverse(words);  // as this parser wants them
+    app.parse(std::move(words));
   } catch (const CLI::Success& help_or_version) {
-    return static_cast<ExitCode>(app.exit(help_or_version));
+    std::ostringstream text;
+    app.exit(help_or_version, text);
+    cli::print(text.str());
+    return ExitCode::ok;
   } catch (const CLI::ParseError& problem) {
     return report(context, ErrorCode::usage, one_line(problem.what()) + "; try: step1x --help");
   }
@@ -31,7 +39,7 @@ ExitCode run(int argc, char** argv, cli::Context& context) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  fill_standard_descriptors();
+  begin_process();
   client::leave_at_signals();
   cli::Context context;
   try {

@@ -12,8 +12,8 @@
 namespace step1x::cli {
 namespace {
 
-std::string record(const ipc::Json& request, const JobResult& result, const std::string& input, const std::string& path,
-                   const ipc::Json& client_timings) {
+nlohmann::ordered_json record(const ipc::Json& request, const JobResult& result, const std::string& input,
+                              const std::string& path, const ipc::Json& client_timings) {
   nlohmann::ordered_json out;
   out["output"] = path;
   if (!input.empty()) out["input"] = input;
@@ -25,7 +25,7 @@ std::string record(const ipc::Json& request, const JobResult& result, const std:
                    {"version", result.worker.version},
                    {"build", result.worker.build},
                    {"spawned", result.spawned}};
-  return out.dump(-1, ' ', false, ipc::Json::error_handler_t::replace) + "\n";
+  return out;
 }
 
 }  // namespace
@@ -63,9 +63,9 @@ void PictureJob::run(const ipc::Json& request, const InputPicture& input, const 
   timings_["write"] = std::chrono::duration<double>(Clock::now() - encode).count();
   note("all");
   if (context_.json) {
-    print(record(request, result, input.name, path, timings_));
+    print_json(record(request, result, input.name, path, timings_));
   } else if (!output.is_stdout()) {
-    print(path + "\n");
+    print_path(path);
   }
   if (context_.verbose) {
     say(fmt::format("step1x: seed {}, {:.2f} s", request["seed"].get<std::int64_t>(), timings_["all"].get<double>()));

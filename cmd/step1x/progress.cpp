@@ -32,7 +32,7 @@ void Progress::show(const ipc::Json& event) {
   if (style_ == Style::ndjson) {
     ipc::Json line = event;
     for (const char* internal : {"id", "fd"}) line.erase(internal);
-    return put(line.dump(-1, ' ', false, ipc::Json::error_handler_t::replace) + "\n");
+    return say_json(line);
   }
   if (name == "queued") {
     const auto position = fields.integer_or("position", 0, INT64_MAX, 0);

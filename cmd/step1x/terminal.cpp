@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "base/process.hpp"
+#include "base/utf8.hpp"
 
 namespace step1x::cli {
 namespace {
@@ -21,6 +21,10 @@ bool write_all(int fd, std::span<const std::byte> bytes) {
   return true;
 }
 
+std::string line_of(const nlohmann::ordered_json& record, int indent = -1) {
+  return printable_json(record.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace)) + "\n";
+}
+
 }  // namespace
 
 void say_error(const std::string& message) {
@@ -28,7 +32,12 @@ void say_error(const std::string& message) {
 }
 
 void say(const std::string& message) {
-  const std::string line = message + "\n";
+  const std::string line = printable(message) + "\n";
+  write_all(STDERR_FILENO, std::as_bytes(std::span(line)));
+}
+
+void say_json(const nlohmann::ordered_json& record) {
+  const std::string line = line_of(record);
   write_all(STDERR_FILENO, std::as_bytes(std::span(line)));
 }
 
@@ -41,10 +50,18 @@ void print(std::span<const std::byte> bytes) {
     throw Error::format(ErrorCode::failure, "cannot write to standard output: {}", errno_text());
 }
 
+void print_json(const nlohmann::ordered_json& record, int indent) {
+  print(line_of(record, indent));
+}
+
+void print_path(const std::string& path) {
+  print((::isatty(STDOUT_FILENO) == 1 ? printable(path) : path) + "\n");
+}
+
 void print_error_record(ErrorCode code, const std::string& message) {
   const nlohmann::ordered_json record = {
       {"error", {{"code", name(code)}, {"message", one_line(message)}, {"retryable", retryable(code)}}}};
-  const std::string line = record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  const std::string line = line_of(record);
   write_all(STDOUT_FILENO, std::as_bytes(std::span(line)));
 }
 

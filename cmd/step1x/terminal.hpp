@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,13 +12,22 @@
 
 namespace step1x::cli {
 
-// "step1x: <message>" on standard error.
+// "step1x: <message>" on standard error, as one line: what is no text in it is written out (printable() of
+// base/utf8.hpp), since it may come from a file's name or a picture.
 void say_error(const std::string& message);
 void say(const std::string& message);
+// A record for programs, on standard error.
+void say_json(const nlohmann::ordered_json& record);
 
-// A result. Throws Error(failure) when it cannot be written whole: a full disk must not look like success.
+// A result, as it is: names in it that come from outside are printable() by then. Throws Error(failure) when it cannot
+// be written whole: a full disk must not look like success.
 void print(std::string_view text);
 void print(std::span<const std::byte> bytes);
+// One record on standard output: a line, or with indent 2 for people too. Names that are no UTF-8 have a replacement
+// character for each wrong byte. Throws as print().
+void print_json(const nlohmann::ordered_json& record, int indent = -1);
+// The path of a result alone on its line: as it is for a program that reads it, printable() on a terminal.
+void print_path(const std::string& path);
 // {"error": {code, message, retryable}}. Does not throw: the exit code tells already.
 void print_error_record(ErrorCode code, const std::string& message);
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <thread>
 
+#include "base/utf8.hpp"
 #include "commands.hpp"
 #include "settings.hpp"
 #include "terminal.hpp"
@@ -21,11 +22,32 @@ UniqueFd open_log(const std::filesystem::path& path) {
   return UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
 }
 
-void print_rest(int fd) {
-  std::array<char, 64 * 1024> buffer;
-  for (ssize_t count = 0; (count = ::read(fd, buffer.data(), buffer.size())) > 0;)
-    print(std::string_view(buffer.data(), static_cast<std::size_t>(count)));
-}
+// Line by line: besides ours there are those that libraries write, of whose contents nobody knows.
+class Printer {
+ public:
+  void print_rest(int fd) {
+    std::array<char, 64 * 1024> buffer;
+    for (ssize_t count = 0; (count = ::read(fd, buffer.data(), buffer.size())) > 0;) {
+      unfinished_.append(buffer.data(), static_cast<std::size_t>(count));
+      print_lines();
+    }
+  }
+  void end() {
+    if (!unfinished_.empty()) print(printable(std::exchange(unfinished_, {})) + "\n");
+  }
+
+ private:
+  void print_lines() {
+    std::string out;
+    std::size_t begin = 0;
+    for (std::size_t end = 0; (end = unfinished_.find('\n', begin)) != std::string::npos; begin = end + 1)
+      out += printable(std::string_view(unfinished_).substr(begin, end - begin)) + "\n";
+    unfinished_.erase(0, begin);
+    print(out);
+  }
+
+  std::string unfinished_;
+};
 
 // The log was rotated: its name leads to another file now.
 bool replaced(const std::filesystem::path& path, int fd) {
@@ -38,14 +60,19 @@ ExitCode run_log(bool follow, const Context& context) {
   const auto path =
       ipc::Directory::resolve(client_options(load_settings(context).settings, context).directory) / ipc::kLogName;
   UniqueFd log = open_log(path);
+  Printer printer;
   if (!log && !follow)
     throw Error::format(ErrorCode::failure, "no log of a worker at {}: {}", path.string(), errno_text());
   for (;;) {
-    if (log) print_rest(log.get());
-    if (!follow) return ExitCode::ok;
+    if (log) printer.print_rest(log.get());
+    if (!follow) {
+      printer.end();
+      return ExitCode::ok;
+    }
     std::this_thread::sleep_for(kLook);
     if (!log || replaced(path, log.get())) {
-      if (log) print_rest(log.get());
+      if (log) printer.print_rest(log.get());
+      printer.end();
       log = open_log(path);
     }
   }

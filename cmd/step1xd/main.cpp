@@ -89,7 +89,7 @@ void serve(Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  fill_standard_descriptors();
+  begin_process();
   CLI::App app("The worker of step1x. A client starts it when it is needed.", "step1xd");
   Arguments arguments;
   app.add_option("--directory", arguments.directory, "Where socket, locks and log are (default: as step1x(1) says)");

@@ -92,10 +92,6 @@ void reset_scheduling(bool is_private) {
 }  // namespace
 
 void own_process(bool is_private) {
-  // The client that started it may be dead before it hears `ready`, and a file may reach a size limit that the client
-  // had (a hard one stays): write() then says so, and that is no reason to end.
-  ::signal(SIGPIPE, SIG_IGN);
-  ::signal(SIGXFSZ, SIG_IGN);
   ::umask(077);
   reset_limits();
   reset_scheduling(is_private);

@@ -28,7 +28,9 @@ namespace fs = std::filesystem;
 constexpr int kMaxLinks = 40;
 
 [[noreturn]] void fail(const fs::path& path, std::string_view step, int error = errno) {
-  throw Error::format(ErrorCode::failure, "cannot write {}: {}: {}", path.string(), step, errno_text(error));
+  const std::string why = fmt::format("cannot write {}: {}: {}", path.string(), step, errno_text(error));
+  if (refuses_every_file(error)) throw PlaceRefuses(why);
+  throw Error(ErrorCode::failure, why);
 }
 
 // What cannot be synced (a file system without fsync) says EINVAL or ENOTSUP; that is not a lost write.
@@ -321,6 +323,10 @@ Place find_place(const fs::path& path, Replace replace) {
 }
 
 }  // namespace
+
+bool refuses_every_file(int error) {
+  return error == ENOSPC || error == EDQUOT || error == EROFS || error == EIO;
+}
 
 void check_can_write(const fs::path& path, Replace replace) {
   const Place place = find_place(path, replace);

@@ -32,6 +32,14 @@ class FileExists : public Error {
   explicit FileExists(const std::string& message) : Error(ErrorCode::failure, message) {}
 };
 
+// The place takes no file at all, whatever is in it: it is full, over its quota, read-only, or fails.
+class PlaceRefuses : public Error {
+ public:
+  explicit PlaceRefuses(const std::string& message) : Error(ErrorCode::failure, message) {}
+};
+// Whether a system call that failed so would throw it: ENOSPC, EDQUOT, EROFS, EIO.
+bool refuses_every_file(int error);
+
 // Throws what write_file_atomically() would at once: no such folder, a link into none, a file or folder that may not be
 // written, a name too long. For before the work whose result it is.
 void check_can_write(const std::filesystem::path& path, Replace replace);

@@ -15,6 +15,7 @@
 #include <fstream>
 
 #include "base/error.hpp"
+#include "base/utf8.hpp"
 
 namespace step1x {
 namespace {
@@ -25,6 +26,11 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
   for (const std::string& s : strings) out.push_back(const_cast<char*>(s.c_str()));
   out.push_back(nullptr);
   return out;
+}
+
+InheritedSignals& signals() {
+  static InheritedSignals inherited{};
+  return inherited;
 }
 
 struct FileActions {
@@ -76,12 +82,69 @@ pid_t spawn_process(const SpawnSpec& spec) {
   return pid;
 }
 
-void fill_standard_descriptors() {
-  int fd = 0;
+void begin_process() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+        // The lowest one that is free, which is this one.
+        [[maybe_unused]]
+      const int same = ::open("/dev/null", (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
+  }
+  InheritedSignals& inherited = signals();
+  ::sigemptyset(&inherited.ignored);
+  for (int signal = 1; signal < NSIG; ++signal) {
+    struct sigaction action{};
+    if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN)
+      ::sigaddset(&inherited.ignored, signal);
+  }
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);
+  ::signal(SIGCHLD, SIG_DFL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, &inherited.blocked);
+}
+
+const InheritedSignals& inherited_signals() {
+  return signals();
+}
+
+pid_t spawn_command(const std::vector<std::string>& command) {
+  const std::vector<char*> words = pointers(command);
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw Error::format(ErrorCode::failure, "pipe: {}", errno_text());
+  UniqueFd ended(ends[0]);
+  UniqueFd telling(ends[1]);
+  // Not posix_spawn(): it has no way to leave a signal ignored that is not ignored here.
+  const pid_t pid = ::fork();
+  if (pid < 0) throw Error::format(ErrorCode::failure, "cannot start {}: {}", command[0], errno_text());
+  if (pid == 0) {
+    const InheritedSignals& inherited = signals();
+    for (int signal = 1; signal < NSIG; ++signal)
+      ::signal(signal, ::sigismember(&inherited.ignored, signal) == 1 ? SIG_IGN : SIG_DFL);
+    ::sigprocmask(SIG_SETMASK, &inherited.blocked, nullptr);
+    ::execvp(words[0], words.data());
+    const int problem = errno;
+    [[maybe_unused]] const ssize_t told = ::write(telling.get(), &problem, sizeof problem);
+    ::_exit(127);
+  }
+  telling.reset();
+  int problem = 0;
+  ssize_t count = 0;
   do {
-    fd = ::open("/dev/null", O_RDWR);
-  } while (fd >= 0 && fd <= STDERR_FILENO);
-  if (fd >= 0) ::close(fd);
+    count = ::read(ended.get(), &problem, sizeof problem);
+  } while (count < 0 && errno == EINTR);
+  if (count != static_cast<ssize_t>(sizeof problem)) return pid;
+  wait_for_end(pid);
+  throw Error::format(ErrorCode::usage, "cannot run {}: {}", command[0], errno_text(problem));
+}
+
+int wait_for_end(pid_t child) {
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0) {
+    if (errno != EINTR)
+      throw Error::format(ErrorCode::failure, "how process {} has ended cannot be learnt: {}", child, errno_text());
+  }
+  return status;
 }
 
 // By system call: glibc 2.36 declares its functions for these two without extern "C".
@@ -120,7 +183,8 @@ std::string one_line(std::string_view text) {
     }
   }
   if (!out.empty() && out.back() == ' ') out.pop_back();
-  return out;
+  // What is left are those beyond ASCII.
+  return printable(out);
 }
 
 std::string home_directory() {

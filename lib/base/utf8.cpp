@@ -1,5 +1,9 @@
 #include "base/utf8.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 namespace step1x {
 
 namespace {
@@ -23,7 +27,54 @@ std::size_t sequence_length(std::string_view text) {
   return second && within(2, 0x80, 0xBF) && within(3, 0x80, 0xBF) ? 4 : 0;
 }
 
+char32_t decode(std::string_view sequence) {
+  const auto lead = static_cast<unsigned char>(sequence[0]);
+  if (sequence.size() == 1) return lead;
+  char32_t point = lead & (0x7f >> sequence.size());
+  for (const char byte : sequence.substr(1)) point = point << 6 | (static_cast<unsigned char>(byte) & 0x3f);
+  return point;
+}
+
+// Of those that are no plain ASCII. C1; the Arabic letter mark, and the marks, embeddings, overrides and isolates of
+// writing direction (UAX #9, section 2); the separators of lines and paragraphs.
+bool is_control_beyond_ascii(char32_t point) {
+  return (point >= 0x80 && point < 0xa0) || point == 0x61c || point == 0x200e || point == 0x200f ||
+         (point >= 0x2028 && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069);
+}
+
 }  // namespace
+
+std::string printable(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t length = sequence_length(text.substr(i));
+    const std::string_view sequence = text.substr(i, length);
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if (length == 0 || byte < 0x20 || byte == 0x7f) {
+      out += fmt::format("\\x{:02x}", byte);
+    } else if (is_control_beyond_ascii(decode(sequence))) {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(decode(sequence)));
+    } else {
+      out += sequence;
+    }
+    i += length == 0 ? 1 : length;
+  }
+  return out;
+}
+
+std::string printable_json(std::string_view json) {
+  std::string out;
+  for (std::size_t i = 0; i < json.size();) {
+    const std::size_t length = std::max<std::size_t>(1, sequence_length(json.substr(i)));
+    const char32_t point = decode(json.substr(i, length));
+    if (point == 0x7f || is_control_beyond_ascii(point))
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(point));
+    else
+      out += json.substr(i, length);
+    i += length;
+  }
+  return out;
+}
 
 std::optional<std::size_t> find_invalid_utf8(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {

@@ -41,7 +41,6 @@ void leave_at_signals() {
     // nohup, and a shell's background jobs: who started us wants it ignored.
     if (before.sa_handler != SIG_IGN) ::sigaction(signal, &action, nullptr);
   }
-  ::signal(SIGPIPE, SIG_IGN);
 }
 
 Signals::Signals() {

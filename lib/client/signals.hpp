@@ -7,7 +7,7 @@
 
 namespace step1x::client {
 
-// For the whole process, first thing. SIGPIPE is ignored: a closed pipe is an error of the write.
+// For the whole process, first thing.
 void leave_at_signals();
 
 // While it lives the signals come through fd() and interrupt nothing. Throws Error(failure) where there is no

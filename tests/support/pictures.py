@@ -1,5 +1,6 @@
 """Small pictures, made without a library."""
 
+import random
 import struct
 import zlib
 
@@ -12,6 +13,16 @@ def png(width=8, height=8, colour=(200, 100, 50)):
     """One colour all over."""
     rows = b"".join(b"\0" + bytes(colour) * width for _ in range(height))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def noise(width, height):
+    """As large as its pixels are: nothing of it can be compressed."""
+    rows = b"".join(b"\0" + random.Random(y).randbytes(3 * width) for y in range(height))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def size_of(png_file):
+    return struct.unpack(">II", png_file.read_bytes()[16:24])
 
 
 def fill_folder(folder, count, first=0):
