@@ -4,16 +4,17 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <charconv>
-#include <cstdlib>
 #include <ctime>
+#include <iterator>
 #include <memory>
+#include <set>
 
+#include "batch/times.hpp"
+#include "batch_choices.hpp"
 #include "batch_items.hpp"
 #include "batch_report.hpp"
 #include "batch_view.hpp"
 #include "commands.hpp"
-#include "gpu/gpus.hpp"
 #include "isolated.hpp"
 #include "job_flags.hpp"
 #include "picture_input.hpp"
@@ -32,6 +33,7 @@ struct BatchFlags : JobFlags {
   std::optional<std::string> status;
   std::optional<std::string> verify;
   std::optional<std::string> merge;
+  std::optional<std::string> prune;
   std::optional<std::string> shard;
   std::optional<std::string> deadline;
   std::optional<std::string> max_runtime;
@@ -40,90 +42,6 @@ struct BatchFlags : JobFlags {
   batch::Again again;
   bool dry_run = false;
 };
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-// Of an array job of Slurm's, whose tasks are numbered without gaps.
-std::optional<batch::Shard> slurm_shard() {
-  const auto number = [](const char* name) {
-    const std::string text = environment(name);
-    int value = -1;
-    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-    return problem == std::errc{} && end == text.data() + text.size() ? value : -1;
-  };
-  const int id = number("SLURM_ARRAY_TASK_ID");
-  const int count = number("SLURM_ARRAY_TASK_COUNT");
-  if (id < 0 || count < 1) return std::nullopt;
-  const int first = number("SLURM_ARRAY_TASK_MIN");
-  const int last = number("SLURM_ARRAY_TASK_MAX");
-  if (first < 0 || last - first + 1 != count || id < first || id > last) {
-    throw Error::format(ErrorCode::usage,
-                        "the tasks of this Slurm array, {} from {} to {}, are not numbered one by one: say which part "
-                        "this is with --shard",
-                        count, first, last);
-  }
-  return batch::Shard{id - first + 1, count};
-}
-
-batch::Shard choose_shard(const std::optional<std::string>& flag) {
-  if (flag) return batch::parse_shard(*flag, "--shard");
-  return slurm_shard().value_or(batch::Shard{});
-}
-
-// The next time that a clock on the wall says so.
-SystemClock::time_point next_time(const std::string& text) {
-  int hour = -1;
-  int minute = -1;
-  const char* end = text.data() + text.size();
-  const auto [colon, problem] = std::from_chars(text.data(), end, hour);
-  const bool first = problem == std::errc{} && colon != end && *colon == ':';
-  const auto [stop, second] = first ? std::from_chars(colon + 1, end, minute) : std::from_chars_result{end, problem};
-  if (!first || second != std::errc{} || stop != end || hour < 0 || hour > 23 || minute < 0 || minute > 59)
-    throw Error::format(ErrorCode::usage, "--deadline {}: not a time of the day like 07:00", text);
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  ::localtime_r(&now, &parts);
-  const bool tomorrow = hour * 60 + minute <= parts.tm_hour * 60 + parts.tm_min;
-  parts.tm_hour = hour;
-  parts.tm_min = minute;
-  parts.tm_sec = 0;
-  parts.tm_mday += tomorrow ? 1 : 0;
-  parts.tm_isdst = -1;
-  return SystemClock::from_time_t(std::mktime(&parts));
-}
-
-std::optional<SystemClock::time_point> choose_deadline(const BatchFlags& flags) {
-  std::optional<SystemClock::time_point> end;
-  if (flags.deadline) end = next_time(*flags.deadline);
-  if (flags.max_runtime) {
-    const Duration most = parse_duration(*flags.max_runtime, "--max-runtime");
-    if (most >= Duration::zero()) {
-      const auto then = SystemClock::now() + most;
-      end = end ? std::min(*end, then) : then;
-    }
-  }
-  return end;
-}
-
-std::vector<std::string> choose_devices(const std::string& text) {
-  std::vector<std::string> devices;
-  if (text == "all") {
-    const auto nvml = Nvml::open();
-    const std::size_t count =
-        nvml ? allowed_gpus(nvml->gpus(), environment("CUDA_VISIBLE_DEVICES"), environment("NVIDIA_VISIBLE_DEVICES"))
-                   .size()
-             : 0;
-    if (count == 0) throw Error(ErrorCode::usage, "--devices all: this machine has no GPU that may be used");
-    for (std::size_t i = 0; i < count; ++i) devices.push_back(fmt::format("cuda:{}", i));
-    return devices;
-  }
-  for (std::size_t at = 0; !text.empty() && at <= text.size(); at += devices.back().size() + 1)
-    devices.push_back(text.substr(at, text.find(',', at) - at));
-  return devices;
-}
 
 fs::path make_output_folder(const fs::path& folder, bool dry_run) {
   if (folder.empty()) throw Error(ErrorCode::usage, "where shall the pictures go? Name a folder with -o");
@@ -149,12 +67,50 @@ std::string common_prompt(const BatchFlags& flags) {
   return read_prompt(flags, stdin_taken);
 }
 
-batch::Json run_line(const BatchWorks& works, const batch::Shard& shard) {
+batch::Json run_line(const std::vector<batch::Work>& all, const batch::JournalView& before, const batch::Shard& shard) {
   std::array<char, 256> host{};
   ::gethostname(host.data(), host.size() - 1);
-  return {{"kind", "run"},      {"time", batch::time_now()},
-          {"pid", ::getpid()},  {"host", host.data()},
-          {"items", works.all}, {"shard", fmt::format("{}/{}", shard.index, shard.count)}};
+  batch::Json line = {{"kind", "run"},       {"time", batch::time_now()},
+                      {"pid", ::getpid()},   {"host", host.data()},
+                      {"items", all.size()}, {"shard", fmt::format("{}/{}", shard.index, shard.count)}};
+  // So that whoever asks how it stands is told of this run's pictures, and not of those that others have made here.
+  std::set<std::string_view> keys;
+  for (const batch::Work& work : all) keys.insert(work.item.key);
+  for (const auto& [key, item] : before.items()) {
+    if (!keys.contains(key)) line["not_in_it"].push_back(key);
+  }
+  return line;
+}
+
+void warn_of_deadline(const BatchFlags& flags, std::optional<SystemClock::time_point> end, BatchEvents& events) {
+  if (!flags.deadline || !end || SystemClock::now() < *end) return;
+  const std::time_t tomorrow = SystemClock::to_time_t(SystemClock::now() + std::chrono::hours(24));
+  std::tm parts{};
+  ::localtime_r(&tomorrow, &parts);
+  events.notice(fmt::format("--deadline {} is past, and no picture is begun; tomorrow is '{:04}-{:02}-{:02} 07:00'",
+                            *flags.deadline, parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday));
+}
+
+// How many pictures that are there will be made anew, because what is asked for has changed.
+void warn_of_replacing(const std::vector<batch::Work>& works, const batch::JournalView& before,
+                       const batch::ModelStamp& model, BatchEvents& events) {
+  const auto replaced = std::ranges::count_if(works, [&](const batch::Work& work) {
+    const auto line = before.items().find(work.item.key);
+    return line != before.items().end() && line->second.value("state", "") == "done" &&
+           asks_for_another(work, model, line->second);
+  });
+  if (replaced > 0)
+    events.notice(
+        fmt::format("{} of the {} pictures were made with other settings: they are made anew", replaced, works.size()));
+}
+
+// Found in the folders: what earlier runs have made is no input, where a batch writes beside its pictures.
+std::set<fs::path> made_in(const fs::path& folder, const batch::JournalView& before) {
+  std::set<fs::path> made;
+  std::error_code ignored;
+  const fs::path whole = fs::weakly_canonical(folder, ignored);
+  for (const auto& [output, sha256] : before.outputs()) made.insert(whole / output);
+  return made;
 }
 
 // `whole`: nothing of what was named was passed over.
@@ -173,33 +129,42 @@ ExitCode run_works(const BatchFlags& flags, const Context& context) {
   const fs::path folder = make_output_folder(inputs.output, flags.dry_run);
   inputs.selection.skip = folder;
   BatchOptions options;
-  options.deadline = choose_deadline(flags);
+  options.deadline = choose_deadline(flags.deadline, flags.max_runtime);
   options.devices = choose_devices(flags.devices);
   options.max_failures = flags.max_failures;
   options.timeout = loaded.settings.timeout;
   options.members = job_members(loaded, flags, common_prompt(flags));
   const bool seed = flags.seed && *flags.seed >= 0;
-  const BatchWorks works = make_works(inputs, options.members, seed, shard);
+  inputs.selection.made = made_in(folder, batch::JournalView::read(folder));
+  BatchWorks works = make_works(inputs, options.members, seed);
   for (const std::string& why : works.passed_over) say_error(why + "; going on without it");
   options.members = request::without_picture(std::move(options.members));
-  options.reader.folder = folder;
-  options.reader.model = batch::model_stamp(options.members.at("model").get<std::string>());
-  options.reader.limits = limits_of(loaded.settings);
+  options.reader.known = {folder, batch::model_stamp(options.members.at("model").get<std::string>()),
+                          limits_of(loaded.settings)};
   options.reader.again = flags.again;
   options.writer = {
-      folder, options.reader.model, model_label(loaded), {loaded.settings.metadata, !loaded.settings.strip}};
+      folder, options.reader.known.model.text, model_label(loaded), {loaded.settings.metadata, !loaded.settings.strip}};
+  const auto of_this_shard = [&] {
+    std::vector<batch::Work> mine;
+    std::ranges::copy_if(works.works, std::back_inserter(mine),
+                         [&](const batch::Work& work) { return batch::belongs(work.item.key, shard); });
+    return mine;
+  };
   if (flags.dry_run) {
     check_outputs(works.works, folder, false);
-    return report_dry_run(works.works, batch::JournalView::read(folder), options.reader, context);
+    return report_dry_run(of_this_shard(), batch::JournalView::read(folder), options.reader, context);
   }
   batch::Journal journal = batch::Journal::open(folder, shard);
   check_outputs(works.works, folder, ignores_case(folder, shard));
   const batch::JournalView before = batch::JournalView::read(folder);
   options.client = client_options(loaded.settings, context);
   if (flags.isolated) options.client = isolated(std::move(options.client));
-  journal.append(run_line(works, shard));
+  journal.append(run_line(works.works, before, shard));
+  const std::vector<batch::Work> mine = of_this_shard();
   BatchView view(context, flags.progress_json);
-  const BatchTally tally = run_batch(works.works, before, journal, options, view);
+  warn_of_deadline(flags, options.deadline, view);
+  warn_of_replacing(mine, before, options.reader.known.model, view);
+  const BatchTally tally = run_batch(mine, before, journal, options, view);
   journal.append({{"kind", "end"},
                   {"time", batch::time_now()},
                   {"done", tally.done},
@@ -216,6 +181,7 @@ ExitCode run_batch_command(const BatchFlags& flags, const Context& context) {
   if (flags.status) return report_status(*flags.status, context);
   if (flags.verify) return report_verify(*flags.verify, context);
   if (flags.merge) return report_merge(*flags.merge, context);
+  if (flags.prune) return report_prune(*flags.prune, context);
   if (flags.inputs.inputs.empty() && !flags.inputs.manifest)
     throw Error(ErrorCode::usage, "which pictures? Name a folder, files, - or a --manifest");
   return run_works(flags, context);
@@ -239,14 +205,14 @@ void add_place_flags(CLI::App& command, BatchInputs& inputs) {
       ->allow_extra_args(false);
   command
       .add_option("--manifest", inputs.manifest,
-                  "A list of pictures with a prompt, a seed and so on for each: .jsonl, .csv, .tsv, or .json of "
-                  "{picture: prompt}")
+                  "A list of pictures with a prompt, a seed and so on for each: .jsonl, .csv, .tsv, .json of "
+                  "{picture: prompt}, or - for standard input")
       ->type_name("FILE");
   command.add_flag("-0,--null", inputs.nul, "The list on standard input has a zero byte after each path");
   command.add_flag("--sidecar-prompts", inputs.sidecar_prompts, "NAME.txt beside NAME.jpg is its prompt");
   command
       .add_option("--name", inputs.name,
-                  "What the pictures are called, of {stem}, {ext}, {seed} and {index}; default: {stem}.{ext}")
+                  "What the pictures are called, of {stem}, {ext}, {seed}, {index} and {n}; default: {stem}.{ext}")
       ->type_name("TEMPLATE");
 }
 
@@ -257,7 +223,9 @@ void add_run_flags(CLI::App& command, BatchFlags& flags) {
       .add_option("--shard", flags.shard,
                   "Do one part of several, 2/5 for the second of five; default: by the task of a Slurm array")
       ->type_name("PART");
-  command.add_option("--deadline", flags.deadline, "Begin no picture after this time of the day, 07:00")
+  command
+      .add_option("--deadline", flags.deadline,
+                  "Begin no picture after this time of today, 07:00, or of another day, '2030-12-31 07:00'")
       ->type_name("TIME");
   command.add_option("--max-runtime", flags.max_runtime, "Begin no picture after this long, 6h")->type_name("DURATION");
   command.add_option("--max-failures", flags.max_failures, "Stop after so many failures")
@@ -274,9 +242,14 @@ void add_run_flags(CLI::App& command, BatchFlags& flags) {
                      ->type_name("DIR");
   auto* merge =
       command.add_option("--merge", flags.merge, "Make the journals of all parts in this folder one")->type_name("DIR");
-  status->excludes(verify)->excludes(merge)->excludes(dry_run);
-  verify->excludes(merge)->excludes(dry_run);
-  merge->excludes(dry_run);
+  auto* prune =
+      command
+          .add_option("--prune", flags.prune, "Remove the pictures in this output folder that the last run has no more")
+          ->type_name("DIR");
+  status->excludes(verify)->excludes(merge)->excludes(prune)->excludes(dry_run);
+  verify->excludes(merge)->excludes(prune)->excludes(dry_run);
+  merge->excludes(prune)->excludes(dry_run);
+  prune->excludes(dry_run);
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <iostream>
 #include <iterator>
-#include <set>
+#include <map>
 
 #include "base/error.hpp"
 #include "batch/manifest.hpp"
@@ -43,7 +43,8 @@ batch::Found named_items(const BatchInputs& inputs) {
       batch::Found found = find_in_folder(input, inputs);
       append(items, std::move(found.items));
       all.passed_over.insert(all.passed_over.end(), found.passed_over.begin(), found.passed_over.end());
-    } else if (fs::exists(input, problem)) {
+    } else if (fs::exists(input, problem) || inputs.inputs.size() > 1) {
+      // Of several, one that is not there is an item that fails.
       items.push_back(batch::named_item(input));
     } else {
       throw Error::format(ErrorCode::usage, "there is no picture or folder {}", input);
@@ -98,7 +99,7 @@ batch::Json parameters_of(const Item& item, const ipc::Json& members, const std:
 
 }  // namespace
 
-BatchWorks make_works(const BatchInputs& inputs, const ipc::Json& members, bool seed, const batch::Shard& shard) {
+BatchWorks make_works(const BatchInputs& inputs, const ipc::Json& members, bool seed) {
   const batch::NameTemplate name(inputs.name);
   if (inputs.format && !image::format_from_extension("x." + *inputs.format)) {
     throw Error::format(ErrorCode::usage, "--format {}: no picture format is called that; there are {}", *inputs.format,
@@ -112,21 +113,23 @@ BatchWorks make_works(const BatchInputs& inputs, const ipc::Json& members, bool 
     throw Error::format(ErrorCode::usage, "there are no pictures in what was named{}",
                         result.passed_over.empty() ? "" : "; " + result.passed_over.front());
   }
-  result.all = items.size();
-  std::set<std::string> keys;
+  std::map<std::string, std::size_t> times;
   const std::string common = members.at("prompt").get<std::string>();
   for (std::size_t i = 0; i < items.size(); ++i) {
     Item& item = items[i];
-    if (!keys.insert(item.key).second)
-      throw Error::format(ErrorCode::usage, "{} is named twice, and a batch makes one picture of each", item.key);
-    if (!batch::belongs(item.key, shard)) continue;
+    const std::string key = item.key;
+    const std::size_t n = ++times[key];
+    if (n > 1 && !inputs.manifest)
+      throw Error::format(ErrorCode::usage,
+                          "{} is named twice, and without a manifest a batch makes one picture of each", key);
+    if (n > 1) item.key += fmt::format("#{}", n);
     batch::Work work;
     work.parameters = parameters_of(item, members, prompt_of(item, inputs, common), seed);
     work.format = format_of(item, inputs.format);
     const std::string own_name =
-        name.apply(fs::path(item.key).stem().string(), extension_of(item, work.format, inputs.format),
-                   work.parameters["seed"].get<std::int64_t>(), i + 1);
-    work.output = item.output.value_or(batch::output_key(item.key, own_name));
+        name.apply({fs::path(key).stem().string(), extension_of(item, work.format, inputs.format),
+                    work.parameters["seed"].get<std::int64_t>(), i + 1, n});
+    work.output = item.output.value_or(batch::output_key(key, own_name));
     if (item.output) work.format = image::format_from_extension(work.output).value_or(work.format);
     work.item = std::move(item);
     result.works.push_back(std::move(work));

@@ -8,7 +8,6 @@
 
 #include "batch/names.hpp"
 #include "batch/scan.hpp"
-#include "batch/shard.hpp"
 #include "batch/work.hpp"
 #include "ipc/frame.hpp"
 
@@ -26,16 +25,17 @@ struct BatchInputs {
 };
 
 struct BatchWorks {
-  std::vector<batch::Work> works;        // of this shard
-  std::size_t all = 0;                   // with those of the others
+  std::vector<batch::Work> works;        // of all shards
   std::vector<std::string> passed_over;  // see batch::Found
 };
 
 // `members`: a request as job_members() makes it, from which the items' parameters are taken. `seed`: whether its seed
-// is the user's. Throws Error(usage): nothing found, two items of one name, an item without a prompt, ...
-BatchWorks make_works(const BatchInputs& inputs, const ipc::Json& members, bool seed, const batch::Shard& shard);
+// is the user's. Throws Error(usage): nothing found, an item without a prompt, what batch::check_targets() throws, ...
+// The n-th job of one picture has "#n" behind its key, from the second on.
+BatchWorks make_works(const BatchInputs& inputs, const ipc::Json& members, bool seed);
 
-// Throws Error(usage) as batch::check_targets() does.
+// Throws Error(usage) as batch::check_targets() does. For the works of all shards: a picture must not replace another
+// one's input either.
 void check_outputs(const std::vector<batch::Work>& works, const std::filesystem::path& folder, bool ignore_case);
 
 }  // namespace step1x::cli

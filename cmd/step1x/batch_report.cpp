@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "base/duration.hpp"
+#include "base/utf8.hpp"
 #include "batch/digest.hpp"
 #include "terminal.hpp"
 
@@ -15,10 +17,6 @@ namespace fs = std::filesystem;
 using batch::JournalView;
 using batch::Json;
 
-void print_json(const Json& object) {
-  print(object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
-}
-
 JournalView read_journal(const fs::path& folder) {
   JournalView view = JournalView::read(folder);
   if (view.files().empty())
@@ -28,9 +26,36 @@ JournalView read_journal(const fs::path& folder) {
   return view;
 }
 
-std::size_t count_state(const JournalView& view, const std::string& state) {
+// The line with which the last run began.
+Json last_run(const JournalView& view) {
+  const auto last = std::find_if(view.runs().rbegin(), view.runs().rend(),
+                                 [](const Json& run) { return run.value("kind", "") == "run"; });
+  return last == view.runs().rend() ? Json::object() : *last;
+}
+
+// The items of the last run, by their keys: others have pictures in the folder from earlier ones.
+std::map<std::string, Json> items_of_last_run(const JournalView& view) {
+  std::map<std::string, Json> items(view.items().begin(), view.items().end());
+  for (const Json& key : last_run(view).value("not_in_it", Json::array())) items.erase(key.get<std::string>());
+  return items;
+}
+
+std::size_t count_state(const std::map<std::string, Json>& items, const std::string& state) {
   return static_cast<std::size_t>(
-      std::ranges::count_if(view.items(), [&](const auto& entry) { return entry.second.value("state", "") == state; }));
+      std::ranges::count_if(items, [&](const auto& entry) { return entry.second.value("state", "") == state; }));
+}
+
+// What the journal knows to be written and no item of the last run has any more: of another format or name, or of a
+// picture that is no input any more. As far as it is there.
+std::vector<std::string> left_over(const fs::path& folder, const JournalView& view) {
+  std::set<std::string> present;
+  for (const auto& [key, item] : items_of_last_run(view)) present.insert(item.value("output", ""));
+  std::vector<std::string> outputs;
+  std::error_code ignored;
+  for (const auto& [output, sha256] : view.outputs()) {
+    if (!present.contains(output) && fs::is_regular_file(folder / output, ignored)) outputs.push_back(output);
+  }
+  return outputs;
 }
 
 // Seconds that an item took as a rule; 0: nobody knows.
@@ -67,32 +92,30 @@ ExitCode report_status(const fs::path& folder, const Context& context) {
   const JournalView view = read_journal(folder);
   std::size_t running = 0;
   for (const fs::path& file : view.files()) running += batch::journal_in_use(file) ? 1 : 0;
-  const auto last = std::find_if(view.runs().rbegin(), view.runs().rend(),
-                                 [](const Json& run) { return run.value("kind", "") == "run"; });
-  const Json run = last == view.runs().rend() ? Json::object() : *last;
-  const std::size_t done = count_state(view, "done");
-  const std::size_t failed = count_state(view, "failed");
+  const Json run = last_run(view);
+  const auto items = items_of_last_run(view);
+  const std::vector<std::string> others = left_over(folder, view);
+  const std::size_t done = count_state(items, "done");
+  const std::size_t failed = count_state(items, "failed");
   // Of all parts, whichever machine does them.
   const auto all = run.value("items", done + failed);
   const std::size_t left = all - std::min<std::size_t>(all, done + failed);
   const double each = usual_seconds(view);
   if (context.json) {
-    Json record = {{"folder", folder.string()},
-                   {"running", running},
-                   {"total", all},
-                   {"done", done},
-                   {"failed", failed},
-                   {"left", left},
-                   {"damaged_lines", view.damaged()}};
+    Json record = {
+        {"folder", folder.string()}, {"running", running}, {"total", all},        {"done", done},
+        {"failed", failed},          {"left", left},       {"left_over", others}, {"damaged_lines", view.damaged()}};
     record["seconds_each"] = each > 0 ? Json(each) : Json();
     record["last_run"] = run;
+    record["last_run"].erase("not_in_it");
     print_json(record);
     return ExitCode::ok;
   }
   std::string text = fmt::format("{} of {} done, {} failed, {} left\n", done, all, failed, left);
   if (running > 0) {
-    text += fmt::format("running  process {} on {}, since {}\n", run.value("pid", 0), run.value("host", "?"),
-                        run.value("time", "?"));
+    text += printable(fmt::format("running  process {} on {}, since {}", run.value("pid", 0), run.value("host", "?"),
+                                  run.value("time", "?"))) +
+            "\n";
   }
   if (running > 1) text += fmt::format("parts    {} run at the same time\n", running);
   if (each > 0)
@@ -100,9 +123,12 @@ ExitCode report_status(const fs::path& folder, const Context& context) {
                         left > 0 ? ", about " + rough(each * static_cast<double>(left)) + " left" : "");
   if (view.damaged() > 0)
     text += fmt::format("damaged  {} lines of the journal, whose items count as not done\n", view.damaged());
-  for (const auto& [key, item] : view.items()) {
+  for (const std::string& output : others)
+    text += printable(fmt::format("earlier  {}: of an earlier run (--prune removes it)", output)) + "\n";
+  for (const auto& [key, item] : items) {
     if (item.value("state", "") != "failed") continue;
-    text += fmt::format("failed   {}: {}\n", key, item.value("error", Json::object()).value("message", "?"));
+    const std::string why = item.value("error", Json::object()).value("message", "?");
+    text += printable(fmt::format("failed   {}: {}", key, why)) + "\n";
   }
   print(text);
   return ExitCode::ok;
@@ -121,7 +147,7 @@ ExitCode report_verify(const fs::path& folder, const Context& context) {
       continue;
     }
     wrong.push_back({{"key", key}, {"output", output}, {"why", why}});
-    if (!context.json) print(fmt::format("{} {}\n", output, why));
+    if (!context.json) print(printable(fmt::format("{} {}", output, why)) + "\n");
   }
   if (context.json) {
     print_json({{"right", right}, {"wrong", wrong}, {"damaged_lines", view.damaged()}});
@@ -132,13 +158,36 @@ ExitCode report_verify(const fs::path& folder, const Context& context) {
   return right > 0 ? ExitCode::partial : ExitCode::failure;
 }
 
+ExitCode report_prune(const fs::path& folder, const Context& context) {
+  const JournalView view = read_journal(folder);
+  for (const fs::path& file : view.files()) {
+    if (batch::journal_in_use(file))
+      throw Error::format(ErrorCode::busy, "a batch is writing {}: wait for its end", file.string());
+  }
+  Json removed = Json::array();
+  Json kept = Json::array();
+  for (const std::string& output : left_over(folder, view)) {
+    std::string why = fault_of(folder / output, view.outputs().at(output));
+    std::error_code problem;
+    if (why.empty() && !fs::remove(folder / output, problem)) why = "cannot be removed: " + problem.message();
+    if (why.empty())
+      removed.push_back(output);
+    else
+      kept.push_back({{"output", output}, {"why", why}});
+    if (!context.json)
+      print(printable(why.empty() ? "removed " + output : fmt::format("kept {}: it {}", output, why)) + "\n");
+  }
+  if (context.json) print_json({{"removed", removed}, {"kept", kept}});
+  return kept.empty() ? ExitCode::ok : ExitCode::partial;
+}
+
 ExitCode report_merge(const fs::path& folder, const Context& context) {
   read_journal(folder);
   const std::size_t items = batch::merge_journals(folder);
   if (context.json) {
     print_json({{"journal", (folder / batch::journal_name({})).string()}, {"items", items}});
   } else {
-    print(fmt::format("{} items in {}\n", items, (folder / batch::journal_name({})).string()));
+    print(printable(fmt::format("{} items in {}", items, (folder / batch::journal_name({})).string())) + "\n");
   }
   return ExitCode::ok;
 }
@@ -151,7 +200,7 @@ ExitCode report_dry_run(const std::vector<batch::Work>& works, const JournalView
   for (const batch::Work& work : works) {
     const auto line = before.items().find(work.item.key);
     const batch::Verdict verdict =
-        batch::judge(work, options.folder, options.model, line == before.items().end() ? Json() : line->second);
+        batch::judge(work, options.known, line == before.items().end() ? Json() : line->second);
     const bool wanted = batch::wants(verdict, options.again);
     to_do += wanted ? 1 : 0;
     ++counts[std::string(batch::name(verdict))];
@@ -162,7 +211,7 @@ ExitCode report_dry_run(const std::vector<batch::Work>& works, const JournalView
                       {"todo", wanted},
                       {"parameters", work.parameters}});
     if (!context.json && wanted)
-      print(fmt::format("{} -> {} ({})\n", work.item.key, work.output, batch::name(verdict)));
+      print(printable(fmt::format("{} -> {} ({})", work.item.key, work.output, batch::name(verdict))) + "\n");
   }
   const double each = usual_seconds(before);
   const double seconds = each * static_cast<double>(to_do);

@@ -13,6 +13,9 @@ namespace step1x::cli {
 ExitCode report_status(const std::filesystem::path& folder, const Context& context);
 // --verify DIR: reads every picture of the journal. `partial` when one is not what it was, `failure` when none is.
 ExitCode report_verify(const std::filesystem::path& folder, const Context& context);
+// --prune DIR: removes the pictures that the last run has no more. Those that are not what was written stay: `partial`.
+// Throws Error(busy) while a batch writes there.
+ExitCode report_prune(const std::filesystem::path& folder, const Context& context);
 // --merge DIR
 ExitCode report_merge(const std::filesystem::path& folder, const Context& context);
 // --dry-run

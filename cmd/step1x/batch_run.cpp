@@ -123,7 +123,7 @@ class Run : public client::Listener {
       std::optional<batch::Loaded> loaded = reader_.take();
       if (!loaded) return;
       if (!loaded->wanted) {
-        ++(loaded->verdict == batch::Verdict::failed ? tally_.kept_failed : tally_.kept);
+        keep(*loaded);
         continue;
       }
       Flight flight;
@@ -135,6 +135,13 @@ class Run : public client::Listener {
         begin(std::move(flight));
       }
     }
+  }
+
+  void keep(const batch::Loaded& loaded) {
+    ++(loaded.verdict == batch::Verdict::failed ? tally_.kept_failed : tally_.kept);
+    if (loaded.verdict == batch::Verdict::retouched)
+      events_.notice(fmt::format("{} was changed since it was made, and is kept: --force makes it anew",
+                                 works_[loaded.index].output));
   }
 
   // One is computed, one waits behind it, on each device.
@@ -228,8 +235,7 @@ class Run : public client::Listener {
         events_.done(work, written->seconds, tally_);
         continue;
       }
-      // No fault of the item's, and none of what follows could be recorded either.
-      if (!written->in_journal) {
+      if (!written->settled) {
         if (!tally_.fatal) tally_.fatal = *written->problem;
         stop(written->problem->what(), /*at_once=*/true);
         continue;
@@ -251,7 +257,7 @@ class Run : public client::Listener {
 
   void check_deadline() {
     if (options_.deadline && !stopping_ && std::chrono::system_clock::now() >= *options_.deadline)
-      stop("its time is over", /*at_once=*/false);
+      stop("its time is over (--deadline, --max-runtime)", /*at_once=*/false);
   }
 
   // Of an item that somebody else cancels, before it is given up.

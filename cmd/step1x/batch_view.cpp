@@ -43,10 +43,6 @@ std::string in_words(const BatchTally& tally) {
 BatchView::BatchView(const Context& context, bool progress_json)
     : context_(context), style_(Progress::choose(context.quiet, progress_json)), bar_(style_) {}
 
-void BatchView::line(const Json& object) const {
-  say(object.dump(-1, ' ', false, Json::error_handler_t::replace));
-}
-
 void BatchView::progress(const batch::Work& work, const ipc::Json& event) {
   const std::string name = event.value("event", "");
   if (style_ != Progress::Style::ndjson) {
@@ -61,7 +57,7 @@ void BatchView::progress(const batch::Work& work, const ipc::Json& event) {
   for (const auto& [member, value] : event.items()) {
     if (member != "id" && member != "fd" && member != "event") object[member] = value;
   }
-  line(object);
+  say_json(object);
 }
 
 void BatchView::done(const batch::Work& work, double seconds, const BatchTally& tally) {
@@ -69,7 +65,7 @@ void BatchView::done(const batch::Work& work, double seconds, const BatchTally& 
     Json object = {{"event", "item"}, {"key", work.item.key}, {"state", "done"}, {"output", work.output}};
     object["seconds"] = seconds;
     object["batch"] = counts(tally);
-    return line(object);
+    return say_json(object);
   }
   if (context_.verbose) {
     bar_.clear();
@@ -84,7 +80,7 @@ void BatchView::failed(const batch::Work& work, const Error& problem, const Batc
     object["error"] = {
         {"code", name(problem.code())}, {"message", problem.what()}, {"retryable", retryable(problem.code())}};
     object["batch"] = counts(tally);
-    return line(object);
+    return say_json(object);
   }
   bar_.clear();
   say_error(fmt::format("{}: {}", work.item.key, problem.what()));
@@ -92,7 +88,7 @@ void BatchView::failed(const batch::Work& work, const Error& problem, const Batc
 }
 
 void BatchView::notice(const std::string& text) {
-  if (style_ == Progress::Style::ndjson) return line({{"event", "notice"}, {"message", text}});
+  if (style_ == Progress::Style::ndjson) return say_json({{"event", "notice"}, {"message", text}});
   bar_.clear();
   say_error(text);
 }
@@ -122,7 +118,7 @@ void BatchView::end(const BatchTally& tally, const std::filesystem::path& folder
     record["slowest"] = Json::array();
     for (const auto& slow : tally.slowest) record["slowest"].push_back({{"key", slow.key}, {"seconds", slow.seconds}});
     record["stopped"] = tally.stopped.empty() ? Json() : Json(tally.stopped);
-    print(record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+    print_json(record);
   }
   const bool wanted = context_.verbose || style_ == Progress::Style::bar || tally.failed + tally.kept_failed > 0 ||
                       !tally.stopped.empty();

@@ -21,7 +21,6 @@ class BatchView : public BatchEvents {
   void end(const BatchTally& tally, const std::filesystem::path& folder);
 
  private:
-  void line(const batch::Json& object) const;
   void draw(const BatchTally& tally);
 
   const Context& context_;

@@ -1,6 +1,5 @@
 #include "batch/digest.hpp"
 
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <unistd.h>
 
@@ -9,7 +8,7 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "base/fd.hpp"
+#include "base/read_file.hpp"
 
 namespace step1x::batch {
 namespace {
@@ -47,18 +46,15 @@ std::string sha256(std::span<const std::byte> bytes) {
   return hash.end();
 }
 
-std::string sha256_file(const std::filesystem::path& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  const auto failed = [&] {
-    return Error::format(ErrorCode::failure, "cannot read {}: {}", path.string(), errno_text());
-  };
-  if (!fd) throw failed();
+std::string sha256_file(const std::filesystem::path& path, const std::stop_token& stop) {
+  const UniqueFd fd = open_regular_file(path, ErrorCode::failure);
   Sha256 hash;
   std::vector<std::byte> buffer(std::size_t{1} << 20);
   for (;;) {
+    if (stop.stop_requested()) throw Error(ErrorCode::cancelled, "interrupted");
     const ssize_t count = ::read(fd.get(), buffer.data(), buffer.size());
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw failed();
+    if (count < 0) throw Error::format(ErrorCode::failure, "cannot read {}: {}", path.string(), errno_text());
     if (count == 0) return hash.end();
     hash.add(std::span(buffer).first(static_cast<std::size_t>(count)));
   }

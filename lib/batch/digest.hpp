@@ -4,12 +4,14 @@
 #include <cstddef>
 #include <filesystem>
 #include <span>
+#include <stop_token>
 #include <string>
 
 namespace step1x::batch {
 
 std::string sha256(std::span<const std::byte> bytes);
-// Throws Error(failure) with the path and why it cannot be read.
-std::string sha256_file(const std::filesystem::path& path);
+// Of a regular file. Throws Error(failure) with the path and why it cannot be read, and Error(cancelled) soon after a
+// stop is asked for.
+std::string sha256_file(const std::filesystem::path& path, const std::stop_token& stop = {});
 
 }  // namespace step1x::batch

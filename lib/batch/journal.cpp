@@ -8,10 +8,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
 
 #include "base/atomic_file.hpp"
 #include "base/error.hpp"
+#include "base/read_file.hpp"
+#include "batch/times.hpp"
 
 namespace step1x::batch {
 namespace {
@@ -23,18 +24,18 @@ constexpr std::string_view kEnd = ".jsonl";
 constexpr std::string_view kChecksum = ",\"crc\":\"";
 constexpr std::size_t kDigits = 8;
 constexpr std::string_view kClose = "\"}";
+constexpr std::string_view kRunLine = "{\"kind\":\"run\"";
 
 std::string checksum(std::string_view text) {
   const auto crc = ::crc32(0, reinterpret_cast<const Bytef*>(text.data()), static_cast<uInt>(text.size()));
   return fmt::format("{:08x}", crc);
 }
 
+// No journal of ours comes near it.
+constexpr std::size_t kMostBytes = std::size_t{8} << 30;
+
 std::string read_whole(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::string text(std::istreambuf_iterator<char>(in), {});
-  if (!in.good() && !in.eof())
-    throw Error::format(ErrorCode::failure, "cannot read {}: {}", file.string(), errno_text());
-  return text;
+  return read_regular_file(file, kMostBytes, ErrorCode::failure);
 }
 
 std::vector<fs::path> journal_files(const fs::path& folder) {
@@ -42,7 +43,7 @@ std::vector<fs::path> journal_files(const fs::path& folder) {
   std::error_code problem;
   for (const auto& entry : fs::directory_iterator(folder, problem)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with(kStem) && name.ends_with(kEnd)) files.push_back(entry.path());
+    if (is_journal_name(name)) files.push_back(entry.path());
   }
   if (problem && problem != std::errc::no_such_file_or_directory)
     throw Error::format(ErrorCode::failure, "cannot read {}: {}", folder.string(), problem.message());
@@ -51,21 +52,28 @@ std::vector<fs::path> journal_files(const fs::path& folder) {
 }
 
 UniqueFd open_journal(const fs::path& file) {
-  UniqueFd fd(::open(file.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666));
-  if (!fd) throw Error::format(ErrorCode::failure, "cannot open {}: {}", file.string(), errno_text());
+  UniqueFd fd(::open(file.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666));
+  struct stat info{};
+  if (!fd || ::fstat(fd.get(), &info) != 0)
+    throw Error::format(ErrorCode::failure, "cannot open {}: {}", file.string(), errno_text());
+  if (!S_ISREG(info.st_mode))
+    throw Error::format(ErrorCode::failure, "cannot open {}: it is not a regular file", file.string());
   return fd;
 }
 
-// Whose lock it is, as far as the journal says.
+// Whose lock it is, as far as the journal says: in the last line of its kind, which is looked for from the end.
 Error in_use(const fs::path& file) {
   std::string who = "another batch";
-  for (std::string line, text = read_whole(file); !text.empty();) {
-    const auto end = std::min(text.find('\n'), text.size());
-    line = text.substr(0, end);
-    text.erase(0, end + 1);
+  const std::string text = read_whole(file);
+  for (std::string_view rest(text); !rest.empty();) {
+    const std::size_t begin = rest.rfind('\n') + 1;
+    const std::string_view line = rest.substr(begin);
+    rest = rest.substr(0, begin == 0 ? 0 : begin - 1);
+    if (!line.starts_with(kRunLine)) continue;
     const auto object = parse_journal_line(line);
-    if (object && object->value("kind", "") == "run")
-      who = fmt::format("process {} on {}", object->value("pid", 0), object->value("host", "?"));
+    if (!object) continue;
+    who = fmt::format("process {} on {}", object->value("pid", 0), object->value("host", "?"));
+    break;
   }
   return Error::format(ErrorCode::busy, "{} is in use by {}: wait for its end, or name another output folder",
                        file.string(), who);
@@ -98,6 +106,10 @@ std::string journal_name(const Shard& shard) {
   return fmt::format("step1x-batch.{}-of-{}.jsonl", shard.index, shard.count);
 }
 
+bool is_journal_name(std::string_view name) {
+  return name.starts_with(kStem) && name.ends_with(kEnd);
+}
+
 std::string journal_line(const Json& object) {
   std::string text = object.dump(-1, ' ', false, Json::error_handler_t::replace);
   text.pop_back();
@@ -117,8 +129,21 @@ std::optional<Json> parse_journal_line(std::string_view line) {
 JournalView JournalView::read(const fs::path& folder) {
   JournalView view;
   view.files_ = journal_files(folder);
-  for (const fs::path& file : view.files_) {
-    const std::string text = read_whole(file);
+  struct Origin {
+    std::size_t file = 0;
+    std::string time;
+  };
+  std::map<std::string, Origin, std::less<>> origins;
+  // Of one file the later line counts, whatever its time: clocks are set. Of several files the younger one.
+  const auto take_item = [&](std::string key, Json line, std::size_t file) {
+    const std::string time = line.value("time", "");
+    const auto before = origins.find(key);
+    if (before != origins.end() && before->second.file != file && is_earlier(time, before->second.time)) return;
+    origins.insert_or_assign(key, Origin{file, time});
+    view.items_.insert_or_assign(std::move(key), std::move(line));
+  };
+  for (std::size_t i = 0; i < view.files_.size(); ++i) {
+    const std::string text = read_whole(view.files_[i]);
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t end = std::min(text.find('\n', at), text.size());
       std::optional<Json> object = parse_journal_line(std::string_view(text).substr(at, end - at));
@@ -129,12 +154,16 @@ JournalView JournalView::read(const fs::path& folder) {
       }
       const std::string kind = object->value("kind", "");
       if (kind == "item" && object->contains("key") && (*object)["key"].is_string()) {
-        view.items_.insert_or_assign((*object)["key"].get<std::string>(), std::move(*object));
+        std::string key = (*object)["key"].get<std::string>();
+        if (object->contains("output_sha256"))
+          view.outputs_.insert_or_assign(object->value("output", ""), object->value("output_sha256", ""));
+        take_item(std::move(key), std::move(*object), i);
       } else if (kind == "run" || kind == "end") {
         view.runs_.push_back(std::move(*object));
       }
     }
   }
+  std::ranges::stable_sort(view.runs_, is_earlier, [](const Json& run) { return run.value("time", ""); });
   return view;
 }
 
@@ -173,7 +202,7 @@ void Journal::append(const Json& object) {
 }
 
 bool journal_in_use(const fs::path& file) {
-  const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   return fd && ::flock(fd.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 

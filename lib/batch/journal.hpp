@@ -24,6 +24,9 @@ using Json = nlohmann::ordered_json;
 // "step1x-batch.jsonl", "step1x-batch.2-of-5.jsonl".
 std::string journal_name(const Shard& shard);
 
+// Any journal's. `name`: without folders.
+bool is_journal_name(std::string_view name);
+
 // The line of this object, with its checksum and its end.
 std::string journal_line(const Json& object);
 // nullopt: damaged, or not one of ours. Without the line's end.
@@ -35,16 +38,19 @@ class JournalView {
   // Throws Error(failure) when one cannot be read. A folder without any has an empty view.
   static JournalView read(const std::filesystem::path& folder);
 
-  // The last line of each item, by its key.
+  // The newest line of each item, by its key, whichever journal has it.
   const std::map<std::string, Json, std::less<>>& items() const { return items_; }
-  // "run" and "end" lines in the order of the files and within them.
+  // "run" and "end" lines in the order of their times.
   const std::vector<Json>& runs() const { return runs_; }
+  // Whatever was ever written, as the lines name it, relative to the folder, and its hash.
+  const std::map<std::string, std::string>& outputs() const { return outputs_; }
   std::size_t damaged() const { return damaged_; }
   const std::vector<std::filesystem::path>& files() const { return files_; }
 
  private:
   std::map<std::string, Json, std::less<>> items_;
   std::vector<Json> runs_;
+  std::map<std::string, std::string> outputs_;
   std::size_t damaged_ = 0;
   std::vector<std::filesystem::path> files_;
 };

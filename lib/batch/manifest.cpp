@@ -1,11 +1,15 @@
 #include "batch/manifest.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "base/read_file.hpp"
 #include "base/utf8.hpp"
+#include "batch/scan.hpp"
 #include "request/parameters.hpp"
 
 namespace step1x::batch {
@@ -30,20 +34,18 @@ struct Place {
   const fs::path& file;
   std::size_t line;
 
-  std::string text(const std::string& what) const { return fmt::format("{}, line {}: {}", file.string(), line, what); }
+  std::string text(const std::string& what) const {
+    return fmt::format("{}, line {}: {}", file == "-" ? "the manifest" : file.string(), line, what);
+  }
   Error error(const std::string& what) const { return Error(ErrorCode::usage, text(what)); }
 };
 
+// A pipe too, as a shell makes one of <(...).
 std::string read_file(const fs::path& file) {
-  std::error_code problem;
-  const auto size = fs::file_size(file, problem);
-  if (!problem && size > kMaxBytes)
-    throw Error::format(ErrorCode::usage, "the manifest {} is over {} bytes long", file.string(), kMaxBytes);
-  std::ifstream in(file, std::ios::binary);
-  if (problem || !in)
-    throw Error::format(ErrorCode::usage, "cannot read the manifest {}: {}", file.string(), errno_text());
-  const std::string text(std::istreambuf_iterator<char>(in), {});
-  return std::string(without_byte_order_mark(text));
+  if (file == "-") return read_to_end(STDIN_FILENO, "the manifest on standard input", kMaxBytes, ErrorCode::usage);
+  const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  if (!fd) throw Error::format(ErrorCode::usage, "cannot read the manifest {}: {}", file.string(), errno_text());
+  return read_to_end(fd.get(), "the manifest " + file.string(), kMaxBytes, ErrorCode::usage);
 }
 
 std::string text_of(const Json& value, const std::string& name, const Place& place) {
@@ -68,9 +70,13 @@ Item make_item(const Json& object, const fs::path& folder, const Place& place) {
     const request::Parameter* parameter = request::find(name);
     if (value.is_null()) continue;
     if (name == "input" || name == "image") {
-      item.key = fs::path(text_of(value, name, place)).lexically_normal().generic_string();
+      const fs::path path = fs::path(text_of(value, name, place)).lexically_normal();
+      item.key = key_of(path.generic_string());
+      item.input = folder / path;
     } else if (name == "output") {
       item.output = text_of(value, name, place);
+      // A journal has to be text.
+      if (find_invalid_utf8(*item.output)) throw place.error("output is not valid UTF-8");
       check_output(*item.output, place);
     } else if (parameter != nullptr && parameter->column) {
       item.own[name] = request::to_sent(*parameter, value, place.text(name));
@@ -79,7 +85,6 @@ Item make_item(const Json& object, const fs::path& folder, const Place& place) {
     }
   }
   if (item.key.empty()) throw place.error("there is no input");
-  item.input = folder / item.key;
   return item;
 }
 
@@ -142,11 +147,19 @@ std::vector<Item> from_object(const std::string& text, const fs::path& file, con
 
 std::vector<Item> read_manifest(const fs::path& file, const fs::path& folder) {
   const std::string kind = file.extension().string();
-  const std::string text = read_file(file);
+  const std::string whole = read_file(file);
+  const std::string text(without_byte_order_mark(whole));
   if (kind == ".jsonl" || kind == ".ndjson") return from_lines(text, file, folder);
   if (kind == ".csv" || kind == ".tsv") return from_table(text, kind == ".csv" ? ',' : '\t', file, folder);
   if (kind == ".json") return from_object(text, file, folder);
-  throw Error::format(ErrorCode::usage, "the manifest {} is none of .jsonl, .ndjson, .csv, .tsv, .json", file.string());
+  // A pipe has no name that tells.
+  std::error_code ignored;
+  if (file != "-" && !fs::is_fifo(file, ignored))
+    throw Error::format(ErrorCode::usage, "the manifest {} is none of .jsonl, .ndjson, .csv, .tsv, .json",
+                        file.string());
+  const std::string_view first = std::string_view(text).substr(0, text.find('\n'));
+  if (first.starts_with('{')) return from_lines(text, file, folder);
+  return from_table(text, first.find('\t') == std::string_view::npos ? ',' : '\t', file, folder);
 }
 
 }  // namespace step1x::batch

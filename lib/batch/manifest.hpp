@@ -13,6 +13,8 @@
 
 namespace step1x::batch {
 
+// `file` may be "-" for standard input, or a pipe: then the first line tells, which begins with a brace or names
+// columns. A picture may be in several lines.
 std::vector<Item> read_manifest(const std::filesystem::path& file, const std::filesystem::path& folder);
 
 // The rows of a table of comma- or tab-separated values (RFC 4180: quotes around a cell, doubled within it; line breaks

@@ -7,16 +7,17 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "batch/journal.hpp"
 
 namespace step1x::batch {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kFields = "{stem}, {ext}, {seed}, {index}";
+constexpr const char* kFields = "{stem}, {ext}, {seed}, {index}, {n}";
 
 bool is_field(const std::string& name) {
-  return name == "stem" || name == "ext" || name == "seed" || name == "index";
+  return name == "stem" || name == "ext" || name == "seed" || name == "index" || name == "n";
 }
 
 std::string folded(std::string text) {
@@ -24,11 +25,30 @@ std::string folded(std::string text) {
   return text;
 }
 
-// As the file system names it: links in the folders are followed, so that two ways to one file are the same.
+// As the file system names it: links are followed, as those who read and write follow them, so that two ways to one
+// file are the same.
 std::string place(const fs::path& path) {
   std::error_code ignored;
-  const fs::path whole = fs::weakly_canonical(fs::absolute(path).parent_path(), ignored) / path.filename();
-  return whole.string();
+  return fs::weakly_canonical(fs::absolute(path), ignored).string();
+}
+
+void check_name(const Target& target) {
+  const std::string name = target.output.filename().string();
+  if (name.size() > NAME_MAX)
+    throw Error::format(ErrorCode::usage,
+                        "the picture of {} would have a name of {} bytes, and {} are allowed: shorten it with --name",
+                        target.key, name.size(), NAME_MAX);
+  if (is_journal_name(folded(name)))
+    throw Error::format(ErrorCode::usage,
+                        "the picture of {} would be called {}, as the journal of a batch is: give it another name",
+                        target.key, name);
+  std::error_code ignored;
+  const fs::file_status there = fs::status(target.output, ignored);
+  if (fs::exists(there) && !fs::is_regular_file(there))
+    throw Error::format(ErrorCode::usage,
+                        "the picture of {} would replace {}, which is no regular file: remove it, or name the picture "
+                        "otherwise with --name",
+                        target.key, target.output.string());
 }
 
 }  // namespace
@@ -66,15 +86,15 @@ NameTemplate::NameTemplate(const std::string& text) {
   if (!pieces_.front().field && pieces_.front().text.starts_with('.')) refuse("it would be hidden");
 }
 
-std::string NameTemplate::apply(const std::string& stem, const std::string& extension, std::int64_t seed,
-                                std::size_t index) const {
+std::string NameTemplate::apply(const NameFields& fields) const {
   std::string name;
   for (const Piece& piece : pieces_) {
     if (!piece.field) name += piece.text;
-    if (piece.field && piece.text == "stem") name += stem;
-    if (piece.field && piece.text == "ext") name += extension;
-    if (piece.field && piece.text == "seed") name += std::to_string(seed);
-    if (piece.field && piece.text == "index") name += std::to_string(index);
+    if (piece.field && piece.text == "stem") name += fields.stem;
+    if (piece.field && piece.text == "ext") name += fields.extension;
+    if (piece.field && piece.text == "seed") name += std::to_string(fields.seed);
+    if (piece.field && piece.text == "index") name += std::to_string(fields.index);
+    if (piece.field && piece.text == "n") name += std::to_string(fields.n);
   }
   return name;
 }
@@ -86,15 +106,9 @@ std::string output_key(const std::string& item_key, const std::string& name) {
 }
 
 void check_targets(std::span<const Target> targets, bool ignore_case) {
-  for (const Target& target : targets) {
-    const std::string name = target.output.filename().string();
-    if (name.size() > NAME_MAX)
-      throw Error::format(ErrorCode::usage,
-                          "the picture of {} would have a name of {} bytes, and {} are allowed: shorten it with --name",
-                          target.key, name.size(), NAME_MAX);
-  }
   std::unordered_map<std::string, const Target*> outputs;
   for (const Target& target : targets) {
+    check_name(target);
     const std::string where = place(target.output);
     const auto [first, added] = outputs.emplace(ignore_case ? folded(where) : where, &target);
     if (added) continue;
@@ -105,10 +119,11 @@ void check_targets(std::span<const Target> targets, bool ignore_case) {
     const std::string where = place(target.input);
     const auto found = outputs.find(ignore_case ? folded(where) : where);
     if (found == outputs.end()) continue;
-    throw Error::format(ErrorCode::usage,
-                        "the picture of {} would replace the input {}: use another output folder, or --name "
-                        "'{{stem}}-edited.{{ext}}'",
-                        found->second->key, target.key);
+    // Where a name of its own is no help, because the input has it.
+    const bool other_name = found->second->output.filename() == found->second->input.filename();
+    throw Error::format(ErrorCode::usage, "the picture of {} would replace the input {}: use another output folder{}",
+                        found->second->key, target.key,
+                        other_name ? ", or --name '{stem}-edited.{ext}'" : ", or leave that input out");
   }
 }
 

@@ -12,14 +12,22 @@ namespace step1x::batch {
 
 inline constexpr const char* kDefaultName = "{stem}.{ext}";
 
-// A name for the picture of an item, from a template with {stem} (of the input's name), {ext} (of the output's format),
-// {seed} and {index} (from 1, in the order of the batch). `{{` is a brace.
+// What a name can be made of.
+struct NameFields {
+  std::string stem;       // of the input's name
+  std::string extension;  // of the output's format
+  std::int64_t seed = 0;
+  std::size_t index = 1;  // in the order of the batch
+  std::size_t n = 1;      // among the jobs of one picture
+};
+
+// A name for the picture of an item, from a template with {stem}, {ext}, {seed}, {index} and {n}. `{{` is a brace.
 class NameTemplate {
  public:
   // Throws Error(usage) for a field that there is none of, an unclosed brace, a '/', and what can be no file's name.
   explicit NameTemplate(const std::string& text);
 
-  std::string apply(const std::string& stem, const std::string& extension, std::int64_t seed, std::size_t index) const;
+  std::string apply(const NameFields& fields) const;
 
  private:
   struct Piece {
@@ -41,7 +49,8 @@ struct Target {
 };
 
 // Throws Error(usage) with both items when two pictures would go to the same file, also where only their letters' case
-// differs and the file system does not tell them apart, and when one would replace an input.
+// differs and the file system does not tell them apart, and when one would replace an input; with one for a name that
+// is too long, or a journal's, and for a place where something lies that is no file.
 void check_targets(std::span<const Target> targets, bool ignore_case);
 
 }  // namespace step1x::batch

@@ -32,14 +32,13 @@ struct Loaded {
 class Reader {
  public:
   struct Options {
-    std::filesystem::path folder;  // of the pictures that are made
-    std::string model;             // model_stamp()
-    image::Limits limits;
+    Known known;
     Again again;
     std::size_t ahead = 2;
   };
   // `works` and `journal` outlive it. loaded: called from its thread when there is something to take, or it has ended.
   Reader(const std::vector<Work>& works, const JournalView& journal, Options options, std::function<void()> loaded);
+  // Ends a file's reading in its middle.
   ~Reader();
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
@@ -50,7 +49,7 @@ class Reader {
   bool ended() const { return out_.ended(); }
 
  private:
-  Loaded load(std::size_t index) const;
+  Loaded load(std::size_t index, const std::stop_token& stop) const;
   void decode(const Work& work, Loaded& loaded) const;
 
   const std::vector<Work>& works_;

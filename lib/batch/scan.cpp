@@ -3,9 +3,9 @@
 #include <fnmatch.h>
 
 #include <algorithm>
-#include <fstream>
 
 #include "base/error.hpp"
+#include "base/read_file.hpp"
 #include "base/utf8.hpp"
 #include "image/format.hpp"
 #include "request/prompt_text.hpp"
@@ -33,6 +33,7 @@ bool wanted(const std::string& key, const Selection& selection) {
 
 void scan(const fs::path& folder, const std::string& prefix, const Selection& selection, Found& found) {
   std::error_code problem;
+  const fs::path whole = selection.made.empty() ? fs::path() : fs::weakly_canonical(folder, problem);
   fs::directory_iterator entries(folder, problem);
   for (const fs::directory_iterator end; !problem && entries != end; entries.increment(problem)) {
     const std::string name = entries->path().filename().string();
@@ -43,7 +44,7 @@ void scan(const fs::path& folder, const std::string& prefix, const Selection& se
       const bool into = selection.recursive && !entries->is_symlink(ignored) &&
                         !fs::equivalent(entries->path(), selection.skip, ignored);
       if (into) scan(entries->path(), key + "/", selection, found);
-    } else if (wanted(key, selection) && entries->is_regular_file(ignored)) {
+    } else if (wanted(key, selection) && entries->is_regular_file(ignored) && !selection.made.contains(whole / name)) {
       found.items.push_back({key_of(key), entries->path()});
     }
   }
@@ -100,9 +101,8 @@ std::optional<std::string> sidecar_prompt(const Item& item) {
   file.replace_extension(".txt");
   std::error_code ignored;
   if (!fs::exists(file, ignored)) return std::nullopt;
-  std::ifstream in(file, std::ios::binary);
-  if (!in) throw Error::format(ErrorCode::usage, "cannot read the prompt in {}: {}", file.string(), errno_text());
-  return request::read_prompt_text(in, "the prompt in " + file.string());
+  const UniqueFd fd = open_regular_file(file, ErrorCode::usage);
+  return request::read_prompt_text(fd.get(), "the prompt in " + file.string());
 }
 
 }  // namespace step1x::batch

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,8 @@ struct Selection {
   std::vector<std::string> exclude = {};
   // Not looked into: the output folder, where it is below the input folder.
   std::filesystem::path skip = {};
+  // Passed over: what an earlier run made in the folder that is looked into. As canonical() has them.
+  std::set<std::filesystem::path> made = {};
 };
 
 struct Found {

@@ -1,12 +1,7 @@
 #include "batch/work.hpp"
 
-#include <sys/stat.h>
-
-#include <algorithm>
-#include <ctime>
 #include <vector>
 
-#include "base/error.hpp"
 #include "base/hash.hpp"
 #include "batch/digest.hpp"
 #include "request/parameters.hpp"
@@ -16,41 +11,35 @@ namespace {
 
 namespace fs = std::filesystem;
 
-FileStamp size_and_time(const fs::path& path) {
-  struct stat info{};
-  if (::stat(path.c_str(), &info) != 0)
-    throw Error::format(ErrorCode::failure, "cannot read {}: {}", path.string(), errno_text());
-  constexpr std::int64_t kNanoseconds = 1'000'000'000;
-  return {static_cast<std::uint64_t>(info.st_size), info.st_mtim.tv_sec * kNanoseconds + info.st_mtim.tv_nsec, {}};
-}
-
-bool same_contents(const fs::path& path, const Json& known) {
+bool is_whole_picture(const fs::path& path, const image::Limits& limits) {
   try {
-    return stamp_of(path, known).sha256 == known.value("sha256", "");
+    image::Decoder decoder = image::Decoder::from_file(path, limits);
+    std::vector<std::byte> pixels(static_cast<std::size_t>(decoder.width()) *
+                                  static_cast<std::size_t>(decoder.height()) * 3);
+    decoder.read(pixels);
+    return true;
   } catch (const Error&) {
     return false;
   }
 }
 
+// Whether the picture of a line that says "done" is what was written.
+Verdict judge_picture(const fs::path& picture, const Known& known, const Json& line, const std::stop_token& stop) {
+  std::error_code problem;
+  if (!fs::is_regular_file(picture, problem)) return Verdict::missing;
+  const auto written = line.value("output_bytes", std::uint64_t{0});
+  try {
+    // Older journals do not have its size.
+    const bool other_size = written != 0 && fs::file_size(picture, problem) != written;
+    if (!other_size && sha256_file(picture, stop) == line.value("output_sha256", "")) return Verdict::done;
+  } catch (const Error& unreadable) {
+    if (unreadable.code() == ErrorCode::cancelled) throw;
+    return Verdict::missing;
+  }
+  return is_whole_picture(picture, known.limits) ? Verdict::retouched : Verdict::changed;
+}
+
 }  // namespace
-
-Json FileStamp::json() const {
-  return {{"bytes", bytes}, {"mtime_ns", mtime_ns}, {"sha256", sha256}};
-}
-
-FileStamp stamp_of(const fs::path& path) {
-  FileStamp stamp = size_and_time(path);
-  stamp.sha256 = sha256_file(path);
-  return stamp;
-}
-
-FileStamp stamp_of(const fs::path& path, const Json& known) {
-  FileStamp stamp = size_and_time(path);
-  const bool same = known.is_object() && known.value("bytes", std::uint64_t{0}) == stamp.bytes &&
-                    known.value("mtime_ns", std::int64_t{0}) == stamp.mtime_ns;
-  stamp.sha256 = same ? known.value("sha256", "") : sha256_file(path);
-  return stamp;
-}
 
 std::string_view name(Verdict verdict) {
   switch (verdict) {
@@ -60,60 +49,58 @@ std::string_view name(Verdict verdict) {
       return "changed";
     case Verdict::done:
       return "done";
+    case Verdict::retouched:
+      return "retouched";
     case Verdict::failed:
       break;
   }
   return "failed";
 }
 
-Verdict judge(const Work& work, const fs::path& folder, const std::string& model, const Json& line) {
-  if (!line.is_object()) return Verdict::missing;
-  const Json input = line.value("input", Json());
-  const Json parameters = line.value("parameters", Json::object());
-  const bool same = parameters.is_object() && request::without_defaults(parameters) == work.parameters &&
-                    line.value("model", "") == model && line.value("output", "") == work.output &&
-                    same_contents(work.item.input, input);
-  const bool failed = line.value("state", "") == "failed";
-  if (failed) return same ? Verdict::failed : Verdict::changed;
-  std::error_code ignored;
-  const fs::path output = folder / work.output;
-  if (!fs::is_regular_file(output, ignored)) return Verdict::missing;
-  if (!same) return Verdict::changed;
-  try {
-    return sha256_file(output) == line.value("output_sha256", "") ? Verdict::done : Verdict::changed;
-  } catch (const Error&) {
-    return Verdict::missing;
-  }
+bool is_final(ErrorCode code) {
+  return code == ErrorCode::bad_image || code == ErrorCode::usage;
 }
 
-std::string model_stamp(const std::string& model) {
-  std::vector<std::string> files;
-  std::error_code problem;
-  for (fs::recursive_directory_iterator it(model, fs::directory_options::follow_directory_symlink, problem), end;
-       !problem && it != end; it.increment(problem)) {
-    struct stat info{};
-    const std::string kind = it->path().extension().string();
-    if ((kind != ".safetensors" && kind != ".json") || ::stat(it->path().c_str(), &info) != 0) continue;
-    files.push_back(fmt::format("{} {} {}.{:09}", it->path().lexically_relative(model).generic_string(), info.st_size,
-                                info.st_mtim.tv_sec, info.st_mtim.tv_nsec));
+bool asks_for_another(const Work& work, const ModelStamp& model, const Json& line) {
+  const Json parameters = line.value("parameters", Json::object());
+  return !parameters.is_object() || request::without_defaults(parameters) != work.parameters ||
+         !is_same_model(line, model) || line.value("output", "") != work.output;
+}
+
+Verdict judge(const Work& work, const Known& known, const Json& line, const std::stop_token& stop) {
+  if (!line.is_object()) return Verdict::missing;
+  const Reading reading{known.limits.max_file_bytes, stop};
+  const auto same = [&] {
+    return !asks_for_another(work, known.model, line) &&
+           is_same_file(work.item.input, line.value("input", Json()), reading);
+  };
+  if (line.value("state", "") == "failed") {
+    const Json error = line.value("error", Json::object());
+    const auto code = error_code(error.value("code", ""));
+    if (!code || !is_final(*code)) return Verdict::missing;
+    return same() ? Verdict::failed : Verdict::changed;
   }
-  std::ranges::sort(files);
-  std::uint64_t hash = fnv1a("");
-  for (const std::string& file : files) hash = fnv1a(file + "\n", hash);
-  return fmt::format("{} {:016x}", model, hash);
+  std::error_code ignored;
+  if (line.value("output", "") != work.output)
+    return fs::exists(known.folder / work.output, ignored) ? Verdict::changed : Verdict::missing;
+  const Verdict picture = judge_picture(known.folder / work.output, known, line, stop);
+  // Somebody's work is not lost to a change of something else.
+  if (picture != Verdict::done) return picture;
+  return same() ? Verdict::done : Verdict::changed;
 }
 
 bool wants(Verdict verdict, const Again& again) {
-  const bool settled = verdict == Verdict::done || verdict == Verdict::failed;
-  return !settled || again.all || (verdict == Verdict::failed && again.failed);
-}
-
-std::string time_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  ::gmtime_r(&now, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
-                     parts.tm_hour, parts.tm_min, parts.tm_sec);
+  switch (verdict) {
+    case Verdict::missing:
+    case Verdict::changed:
+      return true;
+    case Verdict::done:
+    case Verdict::retouched:
+      return again.all;
+    case Verdict::failed:
+      break;
+  }
+  return again.all || again.failed;
 }
 
 std::int64_t seed_of(std::string_view key) {

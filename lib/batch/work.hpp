@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
 
+#include "base/error.hpp"
 #include "batch/item.hpp"
 #include "batch/journal.hpp"
+#include "batch/stamp.hpp"
+#include "image/decoder.hpp"
 #include "image/format.hpp"
 
 namespace step1x::batch {
@@ -20,24 +22,12 @@ struct Work {
   Json parameters;
 };
 
-// A file as it was when it was looked at: its contents are asked for only where size and time do not tell.
-struct FileStamp {
-  std::uint64_t bytes = 0;
-  std::int64_t mtime_ns = 0;
-  std::string sha256;
-
-  Json json() const;
-};
-// Throws Error(failure) when it cannot be read.
-FileStamp stamp_of(const std::filesystem::path& path);
-// With the hash from `known` where size and time are those of `known`.
-FileStamp stamp_of(const std::filesystem::path& path, const Json& known);
-
 enum class Verdict {
-  missing,  // never done, or its picture is not there
-  changed,  // input, parameters, model or picture are not those of the journal
-  done,
-  failed,  // and nothing has changed since
+  missing,    // never done, or its picture is not there, or it failed for a reason that was not its own
+  changed,    // input, parameters or model are not those of the journal, or its picture is damaged
+  done,       // and all is as it was
+  retouched,  // done, but somebody has made another whole picture of it since
+  failed,     // by its own fault, and nothing has changed since
 };
 std::string_view name(Verdict verdict);
 
@@ -48,16 +38,24 @@ struct Again {
 };
 bool wants(Verdict verdict, const Again& again);
 
-// `line`: the journal's last one of this item, or null. `model`: what the journal calls it (model_stamp()). Reads the
-// picture's file whole; that of the input if its size or time have changed. An input that is not there is `missing`:
-// the attempt will say why.
-Verdict judge(const Work& work, const std::filesystem::path& folder, const std::string& model, const Json& line);
+// Whether an item that failed so would fail again: the picture or its prompt is at fault, and not the disk, a
+// permission, the time, memory, or somebody who interfered.
+bool is_final(ErrorCode code);
 
-// A model's folder and what tells a version of its files from another (sizes and times of change, hashed).
-std::string model_stamp(const std::string& model);
+// What items are held against.
+struct Known {
+  std::filesystem::path folder;  // of the pictures that are made
+  ModelStamp model;
+  image::Limits limits;  // more is not read of an input, or of a result
+};
 
-// In UTC, as ISO 8601 has it.
-std::string time_now();
+// `line`: the journal's last one of this item, or null. Reads the picture's file whole; that of the input if its time
+// has changed. An input that is not there is `missing`: the attempt will say why. Throws Error(cancelled) when it is
+// stopped.
+Verdict judge(const Work& work, const Known& known, const Json& line, const std::stop_token& stop = {});
+
+// Whether `line` is of another picture than this one would be, by what is known without looking at files.
+bool asks_for_another(const Work& work, const ModelStamp& model, const Json& line);
 
 // The seed of an item for which none is given: of its key, so that the same batch gives the same pictures.
 std::int64_t seed_of(std::string_view key);

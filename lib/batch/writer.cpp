@@ -5,6 +5,7 @@
 #include "base/atomic_file.hpp"
 #include "base/version.hpp"
 #include "batch/digest.hpp"
+#include "batch/times.hpp"
 #include "image/encode.hpp"
 #include "ipc/picture.hpp"
 
@@ -39,8 +40,8 @@ std::optional<Written> Writer::take() {
   return written;
 }
 
-// Returns the hash of what was written.
-std::string Writer::write_picture(const Work& work, const Outcome& outcome) const {
+// Notes in the line what was written.
+void Writer::write_picture(const Work& work, const Outcome& outcome, Json& line) const {
   const ipc::PictureView pixels(outcome.picture.get(), outcome.width, outcome.height);
   image::EncodeOptions options;
   options.metadata =
@@ -50,18 +51,22 @@ std::string Writer::write_picture(const Work& work, const Outcome& outcome) cons
   const std::filesystem::path path = options_.folder / work.output;
   std::error_code problem;
   std::filesystem::create_directories(path.parent_path(), problem);
-  if (problem)
-    throw Error::format(ErrorCode::failure, "cannot make the folder {}: {}", path.parent_path().string(),
-                        problem.message());
+  if (problem) {
+    const std::string why =
+        fmt::format("cannot make the folder {}: {}", path.parent_path().string(), problem.message());
+    if (refuses_every_file(problem.value())) throw PlaceRefuses(why);
+    throw Error(ErrorCode::failure, why);
+  }
   write_file_atomically(path, bytes, Replace::always);
-  return sha256(bytes);
+  line["output_sha256"] = sha256(bytes);
+  line["output_bytes"] = bytes.size();
 }
 
 Written Writer::write(Outcome& outcome) {
   const Work& work = works_[outcome.index];
-  Written written{outcome.index, std::move(outcome.problem), total(outcome.timings), true};
+  Written written{outcome.index, std::move(outcome.problem), total(outcome.timings)};
   Json line = {{"kind", "item"}, {"key", work.item.key}, {"state", "done"}, {"time", time_now()}};
-  if (!outcome.input.sha256.empty()) line["input"] = outcome.input.json();
+  if (outcome.input.bytes > 0) line["input"] = outcome.input.json();
   line["parameters"] = work.parameters;
   line["model"] = options_.model;
   line["version"] = fmt::format("{} ({})", kVersion, kBuildId);
@@ -71,12 +76,16 @@ Written Writer::write(Outcome& outcome) {
   try {
     if (!written.problem) {
       const auto start = std::chrono::steady_clock::now();
-      line["output_sha256"] = write_picture(work, outcome);
+      write_picture(work, outcome, line);
       outcome.timings["write"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       line["width"] = outcome.width;
       line["height"] = outcome.height;
       line["timings"] = outcome.timings;
     }
+  } catch (const PlaceRefuses& problem) {
+    written.problem = problem;
+    written.settled = false;
+    return written;
   } catch (const Error& problem) {
     written.problem = problem;
   } catch (const std::exception& problem) {
@@ -91,7 +100,7 @@ Written Writer::write(Outcome& outcome) {
     journal_.append(line);
   } catch (const Error& problem) {
     written.problem = problem;
-    written.in_journal = false;
+    written.settled = false;
   }
   return written;
 }

@@ -33,14 +33,15 @@ struct Written {
   std::size_t index = 0;
   std::optional<Error> problem;  // it failed, there or here
   double seconds = 0;            // of the item as a whole
-  bool in_journal = true;        // false: and the journal could not be written
+  // False: the journal says nothing of it, and could not of what follows either. It is left for the next run.
+  bool settled = true;
 };
 
 class Writer {
  public:
   struct Options {
     std::filesystem::path folder;
-    std::string model;        // model_stamp()
+    std::string model;        // ModelStamp::text
     std::string model_label;  // in the pictures
     image::MetadataChoice metadata;
   };
@@ -65,7 +66,7 @@ class Writer {
 
  private:
   Written write(Outcome& outcome);
-  std::string write_picture(const Work& work, const Outcome& outcome) const;
+  void write_picture(const Work& work, const Outcome& outcome, Json& line) const;
 
   const std::vector<Work>& works_;
   const JournalView& before_;

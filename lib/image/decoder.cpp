@@ -240,7 +240,7 @@ Decoder& Decoder::operator=(Decoder&&) noexcept = default;
 Decoder::~Decoder() = default;
 
 Decoder Decoder::from_file(const std::filesystem::path& path, const Limits& limits) {
-  return from_bytes(read_picture_file(path, limits.max_file_bytes), path.string(), limits);
+  return from_bytes(read_picture_file(path, limits.max_file_bytes).bytes, path.string(), limits);
 }
 
 Decoder Decoder::from_bytes(std::vector<std::byte> bytes, std::string name, const Limits& limits) {

@@ -31,7 +31,8 @@ std::size_t read_some(int fd, std::span<std::byte> into, const std::string& name
     if (n > 0) {
       done += static_cast<std::size_t>(n);
     } else if (errno != EINTR) {
-      cannot_read(name, errno_text());
+      // The disk's or the network's fault, which may be over the next time.
+      throw Error::format(ErrorCode::failure, "cannot read {}: {}", printable_line(name), errno_text());
     }
   }
   return done;
@@ -39,7 +40,7 @@ std::size_t read_some(int fd, std::span<std::byte> into, const std::string& name
 
 }  // namespace
 
-std::vector<std::byte> read_picture_file(const std::filesystem::path& path, std::uint64_t max_bytes) {
+PictureFile read_picture_file(const std::filesystem::path& path, std::uint64_t max_bytes) {
   const std::string name = path.string();
   // Without O_NONBLOCK, opening a fifo waits for its writer.
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
@@ -51,17 +52,22 @@ std::vector<std::byte> read_picture_file(const std::filesystem::path& path, std:
   if (::fstat(fd.get(), &st) != 0) cannot_read(name, errno_text());
   if (S_ISDIR(st.st_mode)) cannot_read(name, "it is a directory");
   if (!S_ISREG(st.st_mode)) cannot_read(name, "it is not a regular file; use - to read a picture from standard input");
-  const auto size = static_cast<std::uint64_t>(st.st_size);
-  if (size > max_bytes) fail_size(name, max_bytes);
+  PictureFile file;
+  constexpr std::int64_t kNanoseconds = 1'000'000'000;
+  file.size = static_cast<std::uint64_t>(st.st_size);
+  file.mtime_ns = st.st_mtim.tv_sec * kNanoseconds + st.st_mtim.tv_nsec;
+  if (file.size > max_bytes) fail_size(name, max_bytes);
 
-  std::vector<std::byte> bytes(std::min<std::size_t>(size, kSniffedBytes));
-  bytes.resize(read_some(fd.get(), bytes, name));
-  if (!format_from_content(bytes)) return bytes;
-  const std::size_t head = bytes.size();
-  bytes.resize(size);
-  // A file that shrinks meanwhile gives fewer bytes, and the decoder says what is missing.
-  bytes.resize(head + read_some(fd.get(), std::span(bytes).subspan(head), name));
-  return bytes;
+  file.bytes.resize(std::min<std::size_t>(file.size, kSniffedBytes));
+  const std::size_t head = read_some(fd.get(), file.bytes, name);
+  file.bytes.resize(head);
+  if (format_from_content(file.bytes)) {
+    file.bytes.resize(file.size);
+    // A file that shrinks meanwhile gives fewer bytes, and the decoder says what is missing.
+    file.bytes.resize(head + read_some(fd.get(), std::span(file.bytes).subspan(head), name));
+  }
+  file.whole = file.bytes.size() == file.size;
+  return file;
 }
 
 std::vector<std::byte> read_stream(int fd, const std::string& name, std::uint64_t max_bytes) {

@@ -83,7 +83,7 @@ TEST_CASE("the prompt beside a picture") {
 }
 
 TEST_CASE("a name from a template") {
-  const auto name = [](const char* text) { return NameTemplate(text).apply("cat", "png", 7, 12); };
+  const auto name = [](const char* text) { return NameTemplate(text).apply({"cat", "png", 7, 12, 3}); };
   CHECK(name("{stem}.{ext}") == "cat.png");
   CHECK(name("{index}-{stem}-{seed}.{ext}") == "12-cat-7.png");
   CHECK(name("{{{stem}}}") == "{cat}");

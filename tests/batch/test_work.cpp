@@ -1,9 +1,12 @@
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <filesystem>
+#include <stop_token>
 
 #include "base/error.hpp"
 #include "batch/digest.hpp"
+#include "batch/times.hpp"
 #include "batch/work.hpp"
 #include "support/temp_dir.hpp"
 
@@ -17,9 +20,16 @@ std::span<const std::byte> bytes(std::string_view text) {
   return std::as_bytes(std::span(text));
 }
 
+// A whole picture: one grey pixel, as PNG.
+const std::string kPicture(
+    "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0:~\x9bU\0\0\0\nIDATx\x9c"
+    "ch\0\0\0\x82\0\x81w\xcdr\xb6\0\0\0\0IEND\xae"
+    "B`\x82",
+    67);
+
 struct WorkDone {
   WorkDone() {
-    work.item = {"a.jpg", dir.write("a.jpg", "input"), {}};
+    work.item = {"a.jpg", dir.write("a.jpg", kPicture), {}};
     work.output = "a.png";
     work.parameters = {{"prompt", "red"}, {"seed", 7}, {"guidance", 6.0}};
     fs::create_directory(folder);
@@ -29,13 +39,15 @@ struct WorkDone {
     return {{"kind", "item"},
             {"key", "a.jpg"},
             {"state", state},
-            {"input", stamp_of(work.item.input).json()},
+            {"input", stamp_of(image::read_picture_file(work.item.input, 1 << 20)).json()},
             {"parameters", work.parameters},
             {"model", "m 1"},
             {"output", work.output},
             {"output_sha256", sha256(bytes("picture"))}};
   }
-  Verdict judge(const Json& line) const { return batch::judge(work, folder, "m 1", line); }
+  Verdict judge(const Json& line, const std::string& model = "m 1") const {
+    return batch::judge(work, {folder, {model}, {}}, line);
+  }
 
   test::TempDir dir;
   fs::path folder = dir.path() / "out";
@@ -66,7 +78,7 @@ TEST_CASE("what the journal says and the disk confirms is done") {
 TEST_CASE("what is not there, or not as it was, is done again") {
   const WorkDone scene;
   CHECK(scene.judge(nullptr) == Verdict::missing);
-  CHECK(judge(scene.work, scene.folder, "m 2", scene.line()) == Verdict::changed);
+  CHECK(scene.judge(scene.line(), "m 2") == Verdict::changed);
   for (const auto& [name, value] : {std::pair<const char*, Json>{"prompt", "blue"}, {"seed", 8}, {"new", true}}) {
     CAPTURE(name);
     WorkDone other;
@@ -84,24 +96,133 @@ TEST_CASE("what is not there, or not as it was, is done again") {
   CHECK(picture.judge(picture.line()) == Verdict::missing);
 }
 
-TEST_CASE("what has failed stays so until something is changed") {
+TEST_CASE("what has failed by its own fault stays so until something is changed") {
   WorkDone scene;
-  const Json failed = scene.line("failed");
+  Json failed = scene.line("failed");
+  failed["error"] = {{"code", "bad_image"}, {"message", "it is text"}};
   CHECK(scene.judge(failed) == Verdict::failed);
   scene.work.parameters["prompt"] = "blue";
   CHECK(scene.judge(failed) == Verdict::changed);
 }
 
+TEST_CASE("what has failed by the machine's fault, or somebody's, is done again") {
+  const WorkDone scene;
+  for (const char* code : {"failure", "timeout", "cancelled", "out_of_memory", "engine_died", "worker_failed", "?"}) {
+    CAPTURE(code);
+    Json failed = scene.line("failed");
+    failed["error"] = {{"code", code}, {"message", "no room"}};
+    CHECK(scene.judge(failed) == Verdict::missing);
+  }
+}
+
+TEST_CASE(
+    "a picture that somebody has made another whole one of is kept, whatever else has changed; a damaged one is not") {
+  WorkDone scene;
+  scene.dir.write("out/a.png", kPicture);
+  CHECK(scene.judge(scene.line()) == Verdict::retouched);
+  CHECK(scene.judge(scene.line(), "m 2") == Verdict::retouched);
+  CHECK_FALSE(wants(Verdict::retouched, {.failed = true}));
+  CHECK(wants(Verdict::retouched, {.all = true}));
+  scene.dir.write("out/a.png", kPicture.substr(0, 30));
+  CHECK(scene.judge(scene.line()) == Verdict::changed);
+  Json sized = scene.line();
+  sized["output_sha256"] = sha256(bytes(kPicture.substr(0, 30)));
+  sized["output_bytes"] = 30;
+  CHECK(scene.judge(sized) == Verdict::done);
+  sized["output_bytes"] = 31;
+  CHECK(scene.judge(sized) == Verdict::changed);
+}
+
+TEST_CASE(
+    "an input is the same by size and time, else by its contents; one that was not read is the same by both alone") {
+  const test::TempDir dir;
+  const fs::path file = dir.write("a.png", kPicture);
+  const Json read = stamp_of(image::read_picture_file(file, 1 << 20)).json();
+  const Json unread = stamp_unread(file).json();
+  CHECK(is_same_file(file, read, {}));
+  CHECK(is_same_file(file, unread, {}));
+  // Of another time, and of the same size.
+  fs::last_write_time(file, fs::file_time_type::clock::now() + std::chrono::hours(1));
+  CHECK(is_same_file(file, read, {}));
+  CHECK_FALSE(is_same_file(file, read, {.most_bytes = 10}));
+  CHECK_FALSE(is_same_file(file, unread, {}));
+  std::string other(kPicture);
+  other.back() = 'x';
+  dir.write("a.png", other);
+  fs::last_write_time(file, fs::file_time_type::clock::now() + std::chrono::hours(2));
+  CHECK_FALSE(is_same_file(file, read, {}));
+  std::stop_source stop;
+  stop.request_stop();
+  CHECK_THROWS_AS(is_same_file(file, read, {.stop = stop.get_token()}), Error);
+}
+
+TEST_CASE("times of journals are in order, also with those of older ones, which have no part of a second") {
+  CHECK(time_text(1'764'412'530'250'000'000) == "2025-11-29T10:35:30.250Z");
+  CHECK(is_earlier("2025-11-29T10:35:30Z", "2025-11-29T10:35:30.250Z"));
+  CHECK_FALSE(is_earlier("2025-11-29T10:35:30.250Z", "2025-11-29T10:35:30Z"));
+  CHECK(is_earlier("2025-11-29T10:35:30.250Z", "2025-11-29T10:35:31Z"));
+  CHECK_FALSE(is_earlier("2025-11-29T10:35:30.250Z", "2025-11-29T10:35:30.250Z"));
+}
+
 TEST_CASE("a model is told from another version of itself") {
   const test::TempDir dir;
   dir.write("model.safetensors", "weights");
-  const std::string stamp = model_stamp(dir.path());
-  CHECK(model_stamp(dir.path()) == stamp);
+  const std::string stamp = model_stamp(dir.path()).text;
+  CHECK(model_stamp(dir.path()).text == stamp);
   dir.write("notes.txt", "x");
-  CHECK(model_stamp(dir.path()) == stamp);
+  CHECK(model_stamp(dir.path()).text == stamp);
   dir.write("model.safetensors", "other weights");
-  CHECK(model_stamp(dir.path()) != stamp);
-  CHECK(model_stamp("fake:step=1ms") == model_stamp("fake:step=1ms"));
+  CHECK(model_stamp(dir.path()).text != stamp);
+  CHECK(model_stamp("fake:step=1ms").text == model_stamp("fake:step=1ms").text);
+}
+
+TEST_CASE("a model that is named by its file is another one when the file is, and what belongs to it") {
+  const test::TempDir dir;
+  const std::string file = dir.write("step1x-edit-i1258.safetensors", "weights");
+  dir.write("vae.safetensors", "vae");
+  dir.write("Qwen2.5-VL-7B-Instruct/model.safetensors", "encoder");
+  dir.write("Qwen2.5-VL-7B-Instruct/config.json", R"({"model_type":"qwen2_5_vl"})");
+  dir.write("Qwen2.5-VL-7B-Instruct/tokenizer.json", "{}");
+  std::string before = model_stamp(file).text;
+  dir.write("a film beside it.json", "x");
+  CHECK(model_stamp(file).text == before);
+  for (const char* name : {"step1x-edit-i1258.safetensors", "vae.safetensors",
+                           "Qwen2.5-VL-7B-Instruct/model.safetensors", "Qwen2.5-VL-7B-Instruct/tokenizer.json"}) {
+    CAPTURE(name);
+    dir.write(name, "others");
+    const std::string now = model_stamp(file).text;
+    CHECK(now != before);
+    before = now;
+  }
+}
+
+TEST_CASE("a journal that did not look at the files of such a model holds for pictures younger than all of them") {
+  const test::TempDir dir;
+  const std::string file = dir.write("model.safetensors", "weights");
+  const ModelStamp stamp = model_stamp(file);
+  const Json line = {{"model", file + " cbf29ce484222325"}, {"time", "2100-01-01T00:00:00Z"}};
+  CHECK(is_same_model(line, stamp));
+  Json old = line;
+  old["time"] = "2020-01-01T00:00:00Z";
+  CHECK_FALSE(is_same_model(old, stamp));
+  Json other = line;
+  other["model"] = file + "x cbf29ce484222325";
+  CHECK_FALSE(is_same_model(other, stamp));
+  CHECK_FALSE(is_same_model({{"model", dir.path().string() + " cbf29ce484222325"}}, model_stamp(dir.path())));
+}
+
+TEST_CASE("a model's folder that cannot be read is told, and not taken for unchanged") {
+  const test::TempDir dir;
+  dir.write("sub/model.safetensors", "weights");
+  fs::permissions(dir.path(), fs::perms::others_read | fs::perms::others_exec, fs::perm_options::add);
+  fs::permissions(dir.path() / "sub", fs::perms::none);
+  // Root reads everything.
+  const uid_t user = ::geteuid();
+  constexpr uid_t kNobody = 65534;
+  if (user == 0) REQUIRE(::seteuid(kNobody) == 0);
+  CHECK_THROWS_WITH_AS(model_stamp(dir.path()), doctest::Contains("cannot read the model folder"), Error);
+  if (user == 0) REQUIRE(::seteuid(user) == 0);
+  fs::permissions(dir.path() / "sub", fs::perms::owner_all);
 }
 
 TEST_CASE("an item's own seed is always the same, and one that can be given") {

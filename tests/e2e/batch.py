@@ -156,9 +156,9 @@ class Stopping(batch_case.Case):
         done = self.batch("--max-runtime", "1s", "--json", check=0, fake="step=100ms")
         record = json.loads(done.stdout)
         self.assertGreater(record["left"], 0)
-        self.assertEqual(record["stopped"], "its time is over")
+        self.assertEqual(record["stopped"], "its time is over (--deadline, --max-runtime)")
         self.assertEqual(record["done"], len(self.hashes()))
-        self.assertRegex(done.stderr, r"\Astep1x: \d+ done, \d+ left; [^\n]*stopped: its time is over\n\Z")
+        self.assertRegex(done.stderr, r"\Astep1x: \d+ done, \d+ left; [^\n]*stopped: its time is over \(--deadline, --max-runtime\)\n\Z")
         self.batch("--deadline", "25:00", check=2)
 
     def test_the_second_batch_on_a_folder_is_refused_with_the_firsts_process(self):

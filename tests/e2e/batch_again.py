@@ -1,0 +1,273 @@
+"""What a batch takes for done: after failures that were nobody's fault, in the folder of its inputs, after somebody has worked on its pictures."""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import time
+import unittest
+
+import batch_case
+import harness
+import pictures
+
+IN_CLOSE_NOWRITE = 0x10
+
+
+class Case(batch_case.Case):
+    def record(self, *more, check=0, **kwargs):
+        return json.loads(self.batch("--json", *more, check=check, **kwargs).stdout)
+
+
+class Failures(Case):
+    @unittest.skipUnless(os.geteuid() == 0, "mounting a small disk takes root")
+    def test_a_full_disk_ends_the_batch_at_once_and_the_next_run_makes_the_rest(self):
+        self.fill(3)
+        for number in range(6):
+            (self.photos / f"noise{number}.png").write_bytes(pictures.noise(300, 300))
+        self.out.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=800k", "none", self.out], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", self.out])
+        full = self.batch("--json", check=1)
+        self.assertIn("No space left on device", full.stderr)
+        record = json.loads(full.stdout.splitlines()[0])
+        self.assertEqual(record["failed"], 0)
+        self.assertGreater(record["left"], 0)
+        self.assertEqual(record["done"] + record["left"], 9)
+        subprocess.run(["mount", "-o", "remount,size=20m", self.out], check=True)
+        self.assertEqual(self.record()["done"], record["left"])
+        self.assertEqual(len(self.hashes()), 9)
+
+    def test_a_picture_that_took_too_long_is_tried_again_and_one_that_is_none_is_not(self):
+        self.fill(2)
+        (self.photos / "text.png").write_text("no picture")
+        slow = self.record("--timeout", "50ms", check=1, fake="step=200ms")
+        self.assertEqual((slow["done"], slow["failed"], slow["left"]), (0, 3, 0))
+        again = self.record(check=3, fake="step=200ms")
+        self.assertEqual((again["done"], again["failed"]), (2, 1))
+        self.assertEqual(len([item for item in self.items() if item["key"] == "text.png"]), 1)
+
+    def test_a_file_that_could_not_be_opened_is_tried_again(self):
+        self.photos.mkdir()
+        (self.photos / "a.png").symlink_to("later.png.part")
+        manifest = self.dir / "m.jsonl"
+        manifest.write_text('{"input": "a.png", "prompt": "red"}\n')
+        self.batch("--manifest", manifest, check=1)
+        (self.photos / "later.png.part").write_bytes(pictures.png())
+        self.assertEqual(self.record("--manifest", manifest)["done"], 1)
+
+    def test_a_prompt_that_no_model_can_take_fails_alone(self):
+        self.fill(3)
+        manifest = self.dir / "m.jsonl"
+        manifest.write_text("".join(json.dumps({"input": f"p00{n}.png", "prompt": "<|image_pad|>" if n == 1 else "red"}) + "\n" for n in range(3)))
+        for _ in range(2):
+            done = self.run_step1x("batch", "--manifest", manifest, "-i", self.photos, "-o", self.out, "--steps", 1, "--size", 64, "--model", "demo",
+                                   "--device", "cpu", check=3)
+            self.assertIn("p001.png: ", done.stderr + json.dumps(self.items()))
+            self.assertEqual(sorted(self.hashes()), ["p000.png", "p002.png"])
+
+    def test_a_film_among_the_pictures_is_not_read(self):
+        self.fill(1)
+        with open(self.photos / "film.jpg", "wb") as film:
+            film.truncate(1 << 36)
+        for _ in range(2):
+            self.assertEqual(self.batch(check=3).returncode, 3)
+        self.assertEqual(len([item for item in self.items() if item["key"] == "film.jpg"]), 1)
+        self.assertNotIn("sha256", next(item for item in self.items() if item["key"] == "film.jpg")["input"])
+
+    def test_pipes_and_devices_are_no_pictures_and_nobody_waits_for_them(self):
+        self.fill(1)
+        os.mkfifo(self.dir / "pipe.png")
+        for number, place in enumerate([self.dir / "pipe.png", "/dev/zero"]):
+            done = self.run_step1x("batch", self.photos / "p000.png", place, "-o", self.dir / f"out{number}", "-p", "red", "--model", "fake:", check=3)
+            self.assertIn(str(place), done.stderr)
+            self.assertIn("not a regular file", done.stderr)
+            self.assertTrue((self.dir / f"out{number}/p000.png").exists())
+        self.out.mkdir()
+        os.mkfifo(self.out / "p000.png")
+        self.assertIn("no regular file", self.batch(check=2).stderr)
+        (self.out / "p000.png").unlink()
+        os.mkfifo(self.photos / "p000.txt")
+        self.assertIn("not a regular file", self.batch("--sidecar-prompts", check=2).stderr)
+        (self.out / batch_case.JOURNAL).unlink()
+        os.mkfifo(self.out / batch_case.JOURNAL)
+        self.assertIn("not a regular file", self.batch(check=1).stderr)
+
+
+class Newer(Case):
+    def test_the_newest_line_of_a_picture_counts_whichever_journal_has_it(self):
+        self.fill(6)
+        self.batch(check=0)
+        for part in ("1/2", "2/2"):
+            self.batch("--shard", part, prompt="make it blue", check=0)
+        for part in ("1/2", "2/2"):
+            self.assertEqual(self.record("--shard", part, prompt="make it blue")["done"], 0)
+        self.run_step1x("batch", "--merge", self.out, check=0)
+        self.assertEqual(self.record(prompt="make it blue")["done"], 0)
+
+    def test_a_picture_exchanged_while_it_was_read_is_made_again(self):
+        self.fill(1)
+        picture = self.photos / "p000.png"
+        (self.dir / "new.png").write_bytes(pictures.png(80, 80))
+        libc = ctypes.CDLL(None)
+        watch = libc.inotify_init1(0)
+        libc.inotify_add_watch(watch, os.fsencode(picture), IN_CLOSE_NOWRITE)
+        batch = self.start_batch(fake="")
+        os.read(watch, 4096)
+        os.rename(self.dir / "new.png", picture)
+        batch.communicate(timeout=harness.HANG)
+        os.close(watch)
+        self.assertEqual(self.record()["done"], 1)
+        self.assertEqual(pictures.size_of(self.out / "p000.png"), (80, 80))
+
+    def test_a_run_that_replaces_what_is_there_says_so_first(self):
+        self.fill(3)
+        self.assertEqual(self.batch(check=0).stderr, "")
+        done = self.batch(check=0, prompt="make it blue")
+        self.assertIn("3 of the 3 pictures were made with other settings", done.stderr)
+        self.assertEqual(self.batch(check=0, prompt="make it blue").stderr, "")
+
+    def test_a_picture_that_somebody_has_worked_on_is_kept_and_named(self):
+        self.fill(2)
+        self.batch(check=0)
+        mine = pictures.png(33, 33)
+        (self.out / "p000.png").write_bytes(mine)
+        (self.out / "p001.png").write_bytes(b"\x89PNG damaged")
+        done = self.batch("--json", prompt="make it blue", check=0)
+        self.assertIn("p000.png was changed since it was made", done.stderr)
+        self.assertEqual((self.out / "p000.png").read_bytes(), mine)
+        self.assertEqual(json.loads(done.stdout)["done"], 1)
+        self.assertEqual(self.record("--force")["done"], 2)
+        self.assertNotEqual((self.out / "p000.png").read_bytes(), mine)
+
+
+class Beside(Case):
+    def test_in_the_folder_of_its_inputs_what_it_made_is_no_input(self):
+        self.fill(3)
+        self.out = self.photos
+        for made in (3, 0, 0):
+            record = self.record("--name", "{stem}-edited.{ext}")
+            self.assertEqual((record["total"], record["done"]), (3, made))
+        self.assertEqual(len([name for name in self.hashes() if "edited" in name]), 3)
+
+    def test_no_result_takes_the_place_of_a_journal_or_of_an_input(self):
+        self.fill(2)
+        manifest = self.dir / "m.jsonl"
+        for name in ("step1x-batch.jsonl", "Step1x-Batch.2-of-3.JSONL"):
+            manifest.write_text(json.dumps({"input": "p000.png", "prompt": "red", "output": name}) + "\n")
+            self.assertIn("journal", self.batch("--manifest", manifest, check=2).stderr)
+        before = (self.photos / "p001.png").read_bytes()
+        # In whichever part the one and the other are, and through a link.
+        (self.out / "p000.png").symlink_to(self.photos / "p001.png")
+        for part in ("1/1", "1/2", "2/2"):
+            refused = self.batch("--shard", part, check=2)
+            self.assertIn("would replace the input p001.png", refused.stderr)
+        self.out = self.photos
+        advice = self.batch(check=2).stderr
+        self.assertIn("--name '{stem}-edited.{ext}'", advice)
+        (self.photos / "p000-edited.png").write_bytes(pictures.png())
+        self.assertNotIn("--name", self.batch("--name", "{stem}-edited.{ext}", check=2).stderr)
+        self.assertEqual((self.photos / "p001.png").read_bytes(), before)
+
+    def test_status_counts_the_last_run_and_prune_removes_what_it_has_no_more(self):
+        self.fill(3)
+        self.batch(check=0)
+        (self.photos / "p002.png").unlink()
+        self.batch("--format", "webp", check=0)
+        status = json.loads(self.run_step1x("batch", "--status", self.out, "--json", check=0).stdout)
+        self.assertEqual((status["total"], status["done"], status["left"]), (2, 2, 0))
+        self.assertEqual(status["left_over"], ["p000.png", "p001.png", "p002.png"])
+        self.assertIn("2 of 2 done", self.run_step1x("batch", "--status", self.out, check=0).stdout)
+        (self.out / "p001.png").write_bytes(pictures.png(9, 9))
+        pruned = self.run_step1x("batch", "--prune", self.out, check=3).stdout
+        self.assertEqual(pruned, "removed p000.png\nkept p001.png: it is not what was written\nremoved p002.png\n")
+        self.assertEqual(sorted(self.hashes()), ["p000.webp", "p001.png", "p001.webp"])
+        self.assertEqual(self.record("--format", "webp")["done"], 0)
+
+    def test_prune_waits_for_the_end_of_a_batch(self):
+        self.fill(1)
+        batch = self.start_batch(fake="step=10m")
+        harness.eventually(self.engine_pids, what="it runs")
+        self.assertIn("wait for its end", self.run_step1x("batch", "--prune", self.out, check=75).stderr)
+        batch.send_signal(signal.SIGINT)
+        batch.communicate(timeout=harness.HANG)
+
+
+class Lists(Case):
+    def manifest_run(self, text, *more, check=0, name="m.jsonl"):
+        manifest = self.dir / name
+        manifest.write_bytes(text if isinstance(text, bytes) else text.encode())
+        done = self.run_step1x("batch", "--manifest", manifest, "-i", self.photos, "-o", self.out, "--steps", 1, "--model", "fake:", "--json", *more, check=check)
+        return json.loads(done.stdout) if check in (0, 3) else done.stderr
+
+    def test_a_picture_may_be_in_several_lines(self):
+        self.fill(1)
+        lines = [{"input": "p000.png", "prompt": "red"}, {"input": "p000.png", "prompt": "blue"}, {"input": "p000.png", "prompt": "blue", "seed": 9}]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        self.assertIn("would both become", self.manifest_run(text, check=2))
+        self.assertEqual(self.manifest_run(text, "--name", "{stem}-{n}.{ext}")["done"], 3)
+        self.assertEqual(sorted(self.hashes()), ["p000-1.png", "p000-2.png", "p000-3.png"])
+        self.assertEqual([item["key"] for item in self.items()], ["p000.png", "p000.png#2", "p000.png#3"])
+        self.assertEqual(self.manifest_run(text, "--name", "{stem}-{n}.{ext}")["done"], 0)
+
+    def test_a_line_of_before_holds_when_the_picture_comes_twice(self):
+        self.fill(1)
+        self.manifest_run('{"input": "p000.png", "prompt": "red"}\n')
+        more = '{"input": "p000.png", "prompt": "red"}\n{"input": "p000.png", "prompt": "blue", "output": "blue.png"}\n'
+        self.assertEqual(self.manifest_run(more)["done"], 1)
+
+    def test_names_that_are_no_utf_8_are_told_apart_and_found_again(self):
+        self.photos.mkdir()
+        for name in (b"caf\xe9.png", b"caf\xe8.png"):
+            with open(os.fsencode(self.photos) + b"/" + name, "wb") as file:
+                file.write(pictures.png())
+        self.assertEqual(self.manifest_run(b"input,prompt\ncaf\xe9.png,red\n", name="m.csv")["done"], 1)
+        again = self.manifest_run(b"input,prompt\ncaf\xe9.png,red\ncaf\xe8.png,red\n", name="m.csv")
+        self.assertEqual((again["done"], again["skipped"]), (1, 1))
+        self.assertIn("not valid UTF-8", self.manifest_run(b"input,prompt,output\ncaf\xe9.png,red,\xe9.png\n", name="m.csv", check=2))
+
+    def test_a_manifest_comes_through_standard_input_or_a_pipe(self):
+        self.fill(2)
+        arguments = ["batch", "-i", self.photos, "-o", self.out, "--steps", 1, "--model", "fake:"]
+        self.run_step1x(*arguments, "--manifest", "-", input='{"input": "p000.png", "prompt": "red"}\n', check=0)
+        self.run_step1x(*arguments, "--manifest", "-", input="input,prompt\np001.png,blue\n", check=0)
+        self.assertEqual(sorted(self.hashes()), ["p000.png", "p001.png"])
+        shell = f"'{harness.STEP1X}' batch -i '{self.photos}' -o '{self.out}' --steps 1 --model fake: --json --manifest <(printf 'input\\tprompt\\np000.png\\tred\\n')"
+        done = subprocess.run(["bash", "-c", shell], env=self.env(), capture_output=True, text=True, timeout=harness.HANG)
+        self.assertEqual(json.loads(done.stdout)["skipped"], 1, done.stderr)
+
+    def test_of_several_that_are_named_one_that_is_not_there_fails_alone(self):
+        self.fill(1)
+        done = self.run_step1x("batch", self.photos / "p000.png", self.photos / "none.png", "-o", self.out, "-p", "red", "--model", "fake:", check=3)
+        self.assertIn("none.png: No such file", done.stderr)
+        self.assertEqual(sorted(self.hashes()), ["p000.png"])
+
+
+class Deadline(Case):
+    def test_one_that_is_past_begins_nothing_and_says_so(self):
+        self.fill(2)
+        if time.localtime().tm_hour == 0 and time.localtime().tm_min < 2:
+            time.sleep(120)  # Midnight has no past of today.
+        for past in ("00:00", "2020-01-01 12:00", "2020-01-01T12:00"):
+            done = self.batch("--deadline", past, "--json", check=0)
+            record = json.loads(done.stdout)
+            self.assertEqual((record["done"], record["left"]), (0, 2))
+            self.assertIn("stopped: its time is over", done.stderr)
+            self.assertIn(f"--deadline {past} is past", done.stderr)
+        self.assertFalse(self.worker_pids())
+
+    def test_one_of_another_day_and_a_length_of_time_hold_together(self):
+        self.fill(2)
+        self.assertEqual(self.record("--deadline", "2099-12-31 07:00", "--max-runtime", "1h")["done"], 2)
+        self.assertEqual(self.record("--deadline", "2099-12-31 07:00", "--max-runtime", "0", "--force")["done"], 0)
+        self.assertEqual(self.record("--deadline", "2020-12-31 07:00", "--max-runtime", "1h", "--force")["done"], 0)
+
+    def test_what_is_no_time_is_refused(self):
+        self.fill(1)
+        for wrong in ("25:00", "7", "07:00:00", "2030-13-01 07:00", "tomorrow"):
+            self.assertIn("--deadline " + wrong, self.batch("--deadline", wrong, check=2).stderr)
+
+
+if __name__ == "__main__":
+    harness.main()
