@@ -51,12 +51,33 @@ std::optional<UniqueFd> connect_socket(const Directory& directory, Deadline dead
   }
 }
 
-void check_owner(const Directory& directory, int socket) {
+// Of the process that listens, which is this user's: as the kernel knows it, 0 in another process namespace.
+pid_t check_owner(const Directory& directory, int socket) {
   ucred peer{};
   socklen_t size = sizeof peer;
   if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) throw failed(directory, errno_text());
   if (peer.uid != ::geteuid())
     throw failed(directory, fmt::format("process {} there belongs to user {}", peer.pid, peer.uid));
+  return peer.pid;
+}
+
+// Waits for the answer to a hello. Throws Unanswered at the deadline.
+Channel::Result receive_hello(Channel& channel, Message& message, pid_t pid, const ClientOptions& options,
+                              Deadline deadline) {
+  const std::string who =
+      fmt::format("worker {} takes connections and does not answer (step1x worker stop --force ends it)", pid);
+  if (options.notice) {
+    const auto notice_at = Clock::now() + std::chrono::seconds(3);
+    const Channel::Result first =
+        channel.receive(message, deadline ? std::min(*deadline, notice_at) : notice_at);
+    if (first != Channel::Result::timed_out) return first;
+    if (!deadline || Clock::now() < *deadline)
+      options.notice(who + ": waiting for it");
+  }
+  const Channel::Result result = channel.receive(message, deadline);
+  if (result == Channel::Result::timed_out)
+    throw Unanswered(who + ": timed out", pid);
+  return result;
 }
 
 Error in_the_way(const Peer& peer) {
@@ -77,18 +98,12 @@ struct Greeting {
 Greeting greet(const Directory& directory, const ClientOptions& options, Deadline deadline) {
   std::optional<UniqueFd> socket = connect_socket(directory, deadline);
   if (!socket) return {Greeting::Outcome::nobody, std::nullopt, {}};
-  check_owner(directory, socket->get());
+  const pid_t pid = check_owner(directory, socket->get());
   Channel channel(std::move(*socket));
   Message message;
   if (!channel.send(hello("op"))) return {Greeting::Outcome::left, std::nullopt, {}};
-  switch (channel.receive(message, deadline)) {
-    case Channel::Result::end:
-      return {Greeting::Outcome::left, std::nullopt, {}};
-    case Channel::Result::timed_out:
-      throw Error(ErrorCode::timeout, "the worker takes connections but does not answer: timed out");
-    case Channel::Result::message:
-      break;
-  }
+  if (receive_hello(channel, message, pid, options, deadline) == Channel::Result::end)
+    return {Greeting::Outcome::left, std::nullopt, {}};
   const Peer peer = read_hello(message.body, "event");
   if (peer.protocol == kProtocol) return {Greeting::Outcome::connected, std::move(channel), peer};
   // It says nothing more; the end of the connection is the news. A short wait is none.

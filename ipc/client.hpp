@@ -32,6 +32,16 @@ struct ClientOptions {
   bool temporary = false;
 };
 
+// The worker has not said hello in time.
+class Unanswered : public Error {
+ public:
+  Unanswered(const std::string& message, pid_t pid) : Error(ErrorCode::timeout, message), pid_(pid) {}
+  pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_;
+};
+
 // What the worker said in its hello.
 struct WorkerInfo {
   int pid = 0;

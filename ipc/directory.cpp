@@ -41,7 +41,8 @@ void make_directories(const fs::path& path) {
     const int error = errno;
     std::error_code ignored;
     if (error != EEXIST && !fs::is_directory(made, ignored))
-      throw failed(path, fmt::format("mkdir {}: {}", made.string(), errno_text(error)));
+      throw failed(path, fmt::format("mkdir {}: {}; set STEP1X_RUNTIME_DIR to a folder of your own", made.string(),
+                                     errno_text(error)));
   }
 }
 

@@ -93,9 +93,11 @@ void define(CLI::App& app, Context& context) {
   add_gpu_offload(gpu, context);
   add_gpu_release(gpu, context);
   add_gpu_hold(gpu, context);
-  CLI::App& worker = add_group(app, "worker", "The process in the background: start, stop, log");
+  CLI::App& worker = add_group(app, "worker", "The process in the background: start, stop, restart, status, log");
   add_worker_start(worker, context);
   add_worker_stop(worker, context);
+  add_worker_restart(worker, context);
+  add_gpu_status(worker, context);
   add_worker_log(worker, context);
   CLI::App& config = add_group(app, "config", "The configuration: show, path");
   add_config_show(config, context);

@@ -40,11 +40,13 @@ CLI::Validator decimal();
 void add_edit(CLI::App& app, Context& context);
 void add_batch(CLI::App& app, Context& context);
 void add_generate(CLI::App& app, Context& context);
-void add_gpu_status(CLI::App& gpu, Context& context);
+// Also of the worker: it is one status.
+void add_gpu_status(CLI::App& parent, Context& context);
 void add_gpu_offload(CLI::App& gpu, Context& context);
 void add_gpu_release(CLI::App& gpu, Context& context);
 void add_gpu_hold(CLI::App& gpu, Context& context);
 void add_worker_start(CLI::App& worker, Context& context);
+void add_worker_restart(CLI::App& worker, Context& context);
 void add_worker_stop(CLI::App& worker, Context& context);
 void add_worker_log(CLI::App& worker, Context& context);
 void add_config_show(CLI::App& config, Context& context);

@@ -1,4 +1,4 @@
-// step1x gpu status: where the model is. Starts nothing and resets no timer.
+// step1x gpu status, step1x worker status: where the model is. Starts nothing and resets no timer.
 #include <unistd.h>
 
 #include <memory>
@@ -101,6 +101,8 @@ std::string in_words(const ipc::Json& status) {
       fmt::format("worker   {}, step1x {} ({}), up {}\n", worker.at("pid").get<int>(),
                   worker.at("version").get<std::string>(), worker.at("build").get<std::string>(),
                   format_duration(std::chrono::seconds(static_cast<std::int64_t>(worker.at("uptime").get<double>()))));
+  for (const ipc::Json& limit : worker.value("limits", ipc::Json::array()))
+    text += fmt::format("limited  {}\n", printable(limit.get<std::string>()));
   text += fmt::format("memory   {:.2f} GB allocated, {:.2f} GB reserved\n",
                       status.at("gpu_memory_allocated_gb").get<double>(),
                       status.at("gpu_memory_reserved_gb").get<double>());
@@ -136,9 +138,9 @@ ExitCode run_status(const StatusOptions& options, const Context& context) {
 
 }  // namespace
 
-void add_gpu_status(CLI::App& gpu, Context& context) {
+void add_gpu_status(CLI::App& parent, Context& context) {
   auto options = std::make_shared<StatusOptions>();
-  CLI::App* command = gpu.add_subcommand("status", "Say where the model is, and what the worker does; start none");
+  CLI::App* command = parent.add_subcommand("status", "Say where the model is, and what the worker does; start none");
   command->add_option("--watch", options->watch, "Repeat, every SECONDS (2), until interrupted")
       ->expected(0, 1)
       ->default_str("2")

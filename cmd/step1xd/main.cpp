@@ -62,7 +62,7 @@ ipc::Lock take_lock(const ipc::Directory& directory, int ready_fd) {
 }
 
 void serve(Arguments& arguments) {
-  own_process(arguments.until_pid != 0);
+  std::vector<std::string> limits = own_process(arguments.until_pid != 0);
   if (arguments.engine.empty()) {
     arguments.engine =
         (std::filesystem::path(program_directory()) / "../libexec/step1x/step1x-engine").lexically_normal().string();
@@ -76,7 +76,8 @@ void serve(Arguments& arguments) {
   ipc::Lock lock = take_lock(directory, arguments.ready_fd);
   lock.raise_above(kLockFd);
   boost::asio::io_context io(1);
-  const worker::Worker worker(io, directory, lock, {arguments.engine, arguments.until_pid});
+  for (const std::string& limit : limits) log::warn("limited by who started it: {}", limit);
+  const worker::Worker worker(io, directory, lock, {arguments.engine, arguments.until_pid, std::move(limits)});
   log::info("step1xd {} (build {}) serves {}", kVersion, kBuildId, directory.path().string());
   tell(arguments.ready_fd, ipc::kReadyLine);
   if (arguments.ready_fd >= 0) ::close(arguments.ready_fd);

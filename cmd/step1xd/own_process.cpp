@@ -6,14 +6,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
-#include <csignal>
 #include <cstring>
 #include <fstream>
 #include <string>
 
 #include "base/error.hpp"
+#include "base/size.hpp"
+#include "memory/available.hpp"
 
 namespace step1x {
 namespace {
@@ -47,7 +49,9 @@ rlim_t system_limit(const std::string& limits, const Limit& limit, rlim_t fallba
   return problem == std::errc{} ? value : fallback;
 }
 
-void reset_limits() {
+// Returns what could not be raised to what this machine gives its first process, in words.
+std::vector<std::string> reset_limits() {
+  std::vector<std::string> kept;
   std::ifstream file("/proc/1/limits");
   const std::string limits(std::istreambuf_iterator<char>(file), {});
   for (const Limit& limit : kLimits) {
@@ -61,10 +65,34 @@ void reset_limits() {
     if (::setrlimit(static_cast<__rlimit_resource_t>(limit.resource), &wanted) == 0) continue;
     const rlimit possible{std::min(soft, now.rlim_max), now.rlim_max};
     ::setrlimit(static_cast<__rlimit_resource_t>(limit.resource), &possible);
+    // The others are bounded on every machine.
+    static constexpr std::array kTelling{RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_AS};
+    if (now.rlim_max != RLIM_INFINITY && std::ranges::find(kTelling, limit.resource) != kTelling.end())
+      kept.push_back(fmt::format("{}: {}", limit.name, now.rlim_max));
   }
   // A core file of a process with the model mapped would be 42 GB.
   const rlimit none{0, 0};
   ::setrlimit(RLIMIT_CORE, &none);
+  return kept;
+}
+
+// Pictures and weights are files in memory, and each client, engine and picture has descriptors.
+void check_can_serve() {
+  rlimit files{};
+  ::getrlimit(RLIMIT_FSIZE, &files);
+  if (files.rlim_cur != RLIM_INFINITY)
+    throw Error::format(ErrorCode::worker_failed,
+                        "the shared worker would have a limit of {} bytes for the size of files (ulimit -f), as which "
+                        "pictures and weights in memory count; start it from an ordinary shell (step1x worker start), or "
+                        "use --isolated",
+                        files.rlim_cur);
+  constexpr rlim_t kLeastDescriptors = 256;
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  if (files.rlim_cur < kLeastDescriptors)
+    throw Error::format(ErrorCode::worker_failed,
+                        "the shared worker would have a limit of {} open files (ulimit -n), and needs {}; start it from "
+                        "an ordinary shell (step1x worker start), or use --isolated",
+                        files.rlim_cur, kLeastDescriptors);
 }
 
 void reset_scheduling(bool is_private) {
@@ -91,11 +119,16 @@ void reset_scheduling(bool is_private) {
 
 }  // namespace
 
-void own_process(bool is_private) {
+std::vector<std::string> own_process(bool is_private) {
   ::umask(077);
-  reset_limits();
+  std::vector<std::string> kept = reset_limits();
+  if (!is_private) check_can_serve();
   reset_scheduling(is_private);
   std::ofstream("/proc/self/oom_score_adj") << kOomScoreAdj;
+  // No process leaves its group without a privilege.
+  if (const auto limit = memory_limit())
+    kept.push_back(fmt::format("memory: {} (control group {})", format_size(limit->bytes), limit->group));
+  return kept;
 }
 
 }  // namespace step1x

@@ -309,6 +309,10 @@ Place find_place(const fs::path& path, Replace replace) {
         if (const auto fd = own_descriptor(fs::canonical(directory_of(at), error), at.filename())) {
           return Stream{*fd};
         }
+        // The kernel follows no link of somebody else's in a folder that everybody may write to
+        // (fs.protected_symlinks), and would have said so to a shell.
+        const UniqueFd followed(::openat(target.directory.get(), target.name.c_str(), O_PATH | O_CLOEXEC));
+        if (!followed && errno == EACCES) fail(path, "open");
         const fs::path to = fs::read_symlink(at, error);
         if (error) fail(path, "readlink", error.value());
         at = to.is_absolute() ? to : directory_of(at) / to;

@@ -53,7 +53,10 @@ spdlog::level::level_enum to_spdlog(Level level) {
 }  // namespace
 
 void write(Level level, const std::string& line) {
-  spdlog::default_logger_raw()->log(to_spdlog(level), one_line(line));
+  // Of what somebody sends no more is kept than shows what it was.
+  constexpr std::size_t kLongest = 2000;
+  const bool cut = line.size() > kLongest;
+  spdlog::default_logger_raw()->log(to_spdlog(level), one_line(line.substr(0, kLongest)) + (cut ? " ..." : ""));
 }
 
 bool enabled(Level level) {

@@ -10,6 +10,7 @@
 #include <array>
 #include <climits>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -192,7 +193,10 @@ std::string home_directory() {
   passwd entry{};
   passwd* found = nullptr;
   ::getpwuid_r(::geteuid(), &entry, buffer.data(), buffer.size(), &found);
-  return found != nullptr && found->pw_dir != nullptr && found->pw_dir[0] == '/' ? found->pw_dir : "";
+  if (found != nullptr) return found->pw_dir != nullptr && found->pw_dir[0] == '/' ? found->pw_dir : "";
+  // A number without a name, as containers run programs under.
+  const char* home = std::getenv("HOME");
+  return home != nullptr && home[0] == '/' ? home : "";
 }
 
 std::string program_directory() {

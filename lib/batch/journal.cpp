@@ -96,7 +96,9 @@ bool still_there(const fs::path& file, const UniqueFd& fd) {
 
 void sync_folder(const fs::path& folder) {
   const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd) ::fsync(fd.get());
+  // A file system without fsync for folders (EINVAL) does what it can.
+  if (fd && ::fsync(fd.get()) != 0 && errno != EINVAL && errno != ENOTSUP)
+    throw Error::format(ErrorCode::failure, "cannot write {}: fsync: {}", folder.string(), errno_text());
 }
 
 }  // namespace

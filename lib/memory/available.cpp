@@ -80,17 +80,39 @@ Group own_group(const fs::path& root) {
   return group;
 }
 
+// Calls `look` with the path of this process's group, and of each above it, where it is mounted. In a container the path
+// may be the host's, which is not mounted here: then what there is of it above.
+template <typename Look>
+void for_own_groups(const fs::path& root, Look look) {
+  const Group group = own_group(root);
+  const fs::path mount = root / group.names->mount;
+  for (fs::path path = group.path;; path = path.parent_path()) {
+    look(mount / path, path, *group.names);
+    if (path.empty()) return;
+  }
+}
+
 }  // namespace
 
 std::uint64_t available_memory(const fs::path& root) {
   std::uint64_t least = read_key(root / "proc/meminfo", "MemAvailable:") * 1024;
-  const Group group = own_group(root);
-  const fs::path mount = root / group.names->mount;
-  // In a container the path may be the host's, which is not mounted here: then what there is of it above.
-  for (fs::path path = group.path;; path = path.parent_path()) {
-    if (const auto room = headroom(mount / path, *group.names)) least = std::min(least, *room);
-    if (path.empty()) return least;
-  }
+  for_own_groups(root, [&](const fs::path& folder, const fs::path&, const Names& names) {
+    if (const auto room = headroom(folder, names)) least = std::min(least, *room);
+  });
+  return least;
+}
+
+std::optional<MemoryLimit> memory_limit(const fs::path& root) {
+  // Version 1 writes a number near the greatest one where there is no limit.
+  std::uint64_t least = read_key(root / "proc/meminfo", "MemTotal:") * 1024;
+  std::optional<MemoryLimit> found;
+  for_own_groups(root, [&](const fs::path& folder, const fs::path& path, const Names& names) {
+    const auto limit = read_number(folder / names.limit);
+    if (!limit || *limit >= least) return;
+    least = *limit;
+    found = MemoryLimit{*limit, "/" + path.string()};
+  });
+  return found;
 }
 
 }  // namespace step1x

@@ -26,8 +26,9 @@ void Worker::when_free(Action action, const std::string& op, const ipc::Json& bo
   if (mode != "refuse" && mode != "wait" && mode != "force")
     throw Error::format(ErrorCode::usage, "mode: {} is none of refuse, wait, force", ipc::shown(mode));
   if (mode == "refuse" && busy()) {
-    throw Error::format(ErrorCode::busy, "cannot {} now: {}; --wait waits for the end, --force cancels the jobs", op,
-                        in_the_way());
+    const std::string why =
+        fmt::format("cannot {} now: {}; --wait waits for the end, --force cancels the jobs", op, in_the_way());
+    return action.session->error(ErrorCode::busy, why, action.id, {{"position", fleet_.running() + queue_.size()}});
   }
   if (mode == "force") {
     cancel_all();

@@ -15,8 +15,10 @@ void Session::progress(ipc::Json event, const Job& job) {
   connection->send_latest(event, job.number);
 }
 
-void Session::error(ErrorCode code, const std::string& message, std::int64_t id) {
-  answer({{"event", "error"}, {"code", name(code)}, {"message", message}, {"retryable", retryable(code)}}, id);
+void Session::error(ErrorCode code, const std::string& message, std::int64_t id, const ipc::Json& more) {
+  ipc::Json event = {{"event", "error"}, {"code", name(code)}, {"message", message}, {"retryable", retryable(code)}};
+  event.update(more);
+  answer(event, id);
 }
 
 std::shared_ptr<Job> Session::job(std::int64_t id) const {

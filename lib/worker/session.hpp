@@ -33,7 +33,7 @@ class Session {
   void answer(const ipc::Json& event, std::int64_t id, UniqueFd fd = {});
   // May be replaced by a later one of the same job.
   void progress(ipc::Json event, const Job& job);
-  void error(ErrorCode code, const std::string& message, std::int64_t id);
+  void error(ErrorCode code, const std::string& message, std::int64_t id, const ipc::Json& more = ipc::Json::object());
   // Its own job with this id, or null.
   std::shared_ptr<Job> job(std::int64_t id) const;
 

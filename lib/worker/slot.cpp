@@ -13,7 +13,10 @@ namespace {
 
 constexpr std::string_view kFake = "fake:";
 constexpr std::int64_t kMostBytes = 1LL << 50;
-// One transformer block of the real model on a slow CPU takes seconds; what is silent for this long is stuck.
+// What a user waits for at most. An engine that computes for longer without looking is ended: the weights are in the
+// arena, and the next one has them in seconds.
+constexpr std::chrono::seconds kPatienceWithCancel{2};
+// Of one that reads the weights or gives them up, which a slow disk and a busy driver delay, and which would be lost.
 constexpr std::chrono::seconds kPatience{60};
 
 Location location_from(const std::string& text) {
@@ -99,7 +102,8 @@ void Slot::cancel() {
   job_->cancelled = true;
   if (!engine_has_job()) return cancelled_before_start();
   engine_->send({{"op", "cancel"}, {"id", job_->number}});
-  kill_unless("a cancel", [this, number = job_->number] { return !job_ || job_->number != number; });
+  const auto patience = state_ == State::working ? kPatienceWithCancel : kPatience;
+  kill_unless("a cancel", patience, [this, number = job_->number] { return !job_ || job_->number != number; });
 }
 
 void Slot::cancelled_before_start() {
@@ -112,11 +116,11 @@ void Slot::cancelled_before_start() {
 void Slot::offload() {
   state_ = State::offloading;
   engine_->send({{"op", "offload"}});
-  kill_unless("an offload", [this] { return state_ != State::offloading; });
+  kill_unless("an offload", kPatience, [this] { return state_ != State::offloading; });
 }
 
-void Slot::kill_unless(const char* what, std::function<bool()> answered) {
-  patience_.expires_after(kPatience);
+void Slot::kill_unless(const char* what, std::chrono::seconds patience, std::function<bool()> answered) {
+  patience_.expires_after(patience);
   patience_.async_wait([this, what, answered = std::move(answered)](const boost::system::error_code& problem) {
     if (problem || !engine_ || answered()) return;
     log::error("engine {} does not answer {}: killing it", engine_pid(), what);

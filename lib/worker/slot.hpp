@@ -84,8 +84,8 @@ class Slot {
   void on_exit(const std::string& how);
   void locate(Location location, bool on_purpose);
   void cancelled_before_start();
-  // Kills the engine when after kPatience it has not `answered`.
-  void kill_unless(const char* what, std::function<bool()> answered);
+  // Kills the engine when after so long it has not `answered`.
+  void kill_unless(const char* what, std::chrono::seconds patience, std::function<bool()> answered);
 
   boost::asio::io_context& io_;
   std::string device_ = "auto";

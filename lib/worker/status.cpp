@@ -102,6 +102,7 @@ ipc::Json Worker::status() const {
   body["worker"]["directory"] = directory_.path().string();
   body["worker"]["rss_bytes"] = rss_bytes();
   body["worker"]["connections"] = sessions_.size();
+  body["worker"]["limits"] = options_.limits;
   return body;
 }
 

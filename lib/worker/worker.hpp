@@ -36,6 +36,8 @@ struct Statistics {
 struct WorkerOptions {
   std::string engine_program;
   pid_t until_pid = 0;  // leave when this process has ended; 0: no such process
+  // What of the limits of who started it holds for this process too, in words for `status`.
+  std::vector<std::string> limits = {};
 };
 
 class Worker {

@@ -196,3 +196,50 @@ TEST_CASE("what is wrong in a manifest is told with its line") {
   CHECK_THROWS_AS(read_manifest(dir.write("a.yaml", ""), "/"), Error);
   CHECK_THROWS_AS(read_manifest(dir.path() / "none.csv", "/"), Error);
 }
+
+TEST_CASE("a picture takes no journal's name, and no place where something lies that is no file") {
+  const test::TempDir dir;
+  const auto check = [&](const char* name) {
+    check_targets(std::vector<Target>{{"a.jpg", dir.path() / "in/a.jpg", dir.path() / name}}, false);
+  };
+  CHECK_NOTHROW(check("a.png"));
+  for (const char* name : {"step1x-batch.jsonl", "step1x-batch.2-of-5.jsonl", "STEP1X-batch.JSONL"}) {
+    CAPTURE(name);
+    CHECK_THROWS_WITH_AS(check(name), doctest::Contains("journal"), Error);
+  }
+  REQUIRE(::mkfifo((dir.path() / "pipe.png").c_str(), 0600) == 0);
+  CHECK_THROWS_WITH_AS(check("pipe.png"), doctest::Contains("no regular file"), Error);
+  fs::create_directory(dir.path() / "folder.png");
+  CHECK_THROWS_WITH_AS(check("folder.png"), doctest::Contains("no regular file"), Error);
+}
+
+TEST_CASE("a link to an input is that input, and the advice is not what was done") {
+  const test::TempDir dir;
+  const fs::path in = dir.write("in/b.png", "x");
+  fs::create_directory(dir.path() / "out");
+  fs::create_symlink(in, dir.path() / "out/a.png");
+  const std::vector<Target> linked{{"a.jpg", dir.path() / "in/a.jpg", dir.path() / "out/a.png"},
+                                   {"b.png", in, dir.path() / "out/b.png"}};
+  CHECK_THROWS_WITH_AS(check_targets(linked, false), doctest::Contains("leave that input out"), Error);
+  const std::vector<Target> itself{{"b.png", in, in}};
+  CHECK_THROWS_WITH_AS(check_targets(itself, false), doctest::Contains("--name '{stem}-edited.{ext}'"), Error);
+}
+
+TEST_CASE("what an earlier run made in the folder is passed over, by whichever way the folder is named") {
+  const Tree tree;
+  const fs::path folder = fs::canonical(tree.dir.path());
+  CHECK(tree.scan({.made = {folder / "a.PNG"}}).find("a.PNG") == std::string::npos);
+  CHECK(tree.scan({.made = {folder / "elsewhere/a.PNG"}}).find("a.PNG") != std::string::npos);
+}
+
+TEST_CASE("a shard does not depend on where the tree lies") {
+  const test::TempDir one;
+  const test::TempDir other;
+  for (const test::TempDir* dir : {&one, &other}) {
+    for (const char* name : {"a.png", "b.png", "sub/c.png"}) dir->write(name, "x");
+  }
+  const Found first = scan_folder(one.path(), {.recursive = true});
+  const Found second = scan_folder(other.path(), {.recursive = true});
+  REQUIRE(first.items.size() == 3);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(belongs(first.items[i].key, {1, 2}) == belongs(second.items[i].key, {1, 2}));
+}

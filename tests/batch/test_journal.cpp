@@ -1,9 +1,12 @@
 #include <doctest/doctest.h>
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
+#include <fstream>
 
 #include "base/error.hpp"
 #include "batch/journal.hpp"
@@ -133,6 +136,51 @@ TEST_CASE("the journals of all parts are one when they are read, and can be made
   // Who had waited with the old file open gets the new one.
   Journal::open(scene.folder, {}).append(item("c", 3));
   CHECK(JournalView::read(scene.folder).items().size() == 5);
+}
+
+TEST_CASE("of several journals the newest line of an item counts, within one the last, whatever its clock said") {
+  const test::TempDir dir;
+  const auto timed = [](const std::string& time, int n) {
+    Json line = item("a", n);
+    line["time"] = time;
+    return line;
+  };
+  Journal::open(dir.path(), {}).append(timed("2026-01-01T00:00:02Z", 1));
+  Journal::open(dir.path(), {1, 2}).append(timed("2026-01-01T00:00:01Z", 2));
+  CHECK(JournalView::read(dir.path()).items().at("a")["n"] == 1);
+  Journal::open(dir.path(), {2, 2}).append(timed("2026-01-01T00:00:02.500Z", 3));
+  CHECK(JournalView::read(dir.path()).items().at("a")["n"] == 3);
+  Journal::open(dir.path(), {2, 2}).append(timed("2026-01-01T00:00:02.400Z", 4));
+  CHECK(JournalView::read(dir.path()).items().at("a")["n"] == 4);
+  CHECK(merge_journals(dir.path()) == 1);
+  CHECK(JournalView::read(dir.path()).items().at("a")["n"] == 4);
+}
+
+TEST_CASE("a part that is being written is not merged") {
+  const JournalFolder scene;
+  scene.write(1);
+  const Journal part = Journal::open(scene.folder, {2, 3});
+  CHECK_THROWS_WITH_AS(merge_journals(scene.folder), doctest::Contains("in use"), Error);
+}
+
+TEST_CASE("a journal that is no file is refused, and not waited for") {
+  const test::TempDir dir;
+  REQUIRE(::mkfifo((dir.path() / "step1x-batch.jsonl").c_str(), 0600) == 0);
+  CHECK_THROWS_WITH_AS(Journal::open(dir.path(), {}), doctest::Contains("not a regular file"), Error);
+  CHECK_THROWS_WITH_AS(JournalView::read(dir.path()), doctest::Contains("not a regular file"), Error);
+}
+
+TEST_CASE("who has a large journal is told in no time") {
+  const JournalFolder scene;
+  scene.write(1);
+  std::string lines;
+  for (int i = 0; i < 200'000; ++i) lines += journal_line(item("picture " + std::to_string(i), i));
+  std::ofstream(scene.file, std::ios::app) << lines;
+  const Journal first = Journal::open(scene.folder, {});
+  const auto start = std::chrono::steady_clock::now();
+  CHECK_THROWS_WITH_AS(Journal::open(scene.folder, {}), doctest::Contains("process 4711 on here"), Error);
+  // What grows with the square took minutes.
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(20));
 }
 
 TEST_CASE("a line that does not fit on the disk leaves no beginning of it") {

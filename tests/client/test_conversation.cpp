@@ -1,4 +1,5 @@
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <future>
@@ -57,6 +58,11 @@ struct Scene {
     options.client = far.options();
     options.more_workers = 3;
     return options;
+  }
+  // What is said of a worker, this process, that says no hello.
+  static std::string unanswered() {
+    return fmt::format(
+        "worker {} takes connections and does not answer (step1x worker stop --force ends it): timed out", ::getpid());
   }
   void add(int count) {
     for (int i = 0; i < count; ++i) conversation.add({{"op", "edit"}}, -1);
@@ -333,7 +339,7 @@ TEST_CASE("a worker that does not answer a cancel, nor the next hello, is waited
       },
       of_one_job(kShort));
   scene.add(2);
-  CHECK(scene.run_into() == "the worker takes connections but does not answer: timed out after 200ms (--timeout)");
+  CHECK(scene.run_into() == scene.unanswered() + " after 200ms (--timeout)");
   CHECK(scene.log.ends == Ends{"1 timeout"});
 }
 
@@ -343,7 +349,7 @@ TEST_CASE("where the time counts from the start, the way to the worker is part o
   options.counted = Options::Counted::from_add;
   Scene scene([](FarWorker&) {}, options);
   scene.add(1);
-  CHECK(scene.run_into() == "the worker takes connections but does not answer: timed out after 200ms (--timeout)");
+  CHECK(scene.run_into() == scene.unanswered() + " after 200ms (--timeout)");
 }
 
 TEST_CASE("the first signal cancels all jobs and waits, the second leaves at once") {

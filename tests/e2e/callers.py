@@ -7,7 +7,6 @@ import re
 import resource
 import signal
 import subprocess
-import unittest
 
 import batch_case
 import harness
@@ -106,12 +105,6 @@ class Limits(harness.Case):
             self.assertIn(b"File too large", done.stderr)
             self.assertEqual(done.stderr.count(b"\n"), 1)
         self.assertFalse((self.dir / "o.png").exists())
-
-    @unittest.skipIf(os.geteuid() == 0, "root raises its limits itself")
-    def test_no_worker_for_everybody_is_born_under_such_a_limit(self):
-        done = self.limited(*self.edit_arguments(self.dir / "o.png"), limit=1 << 26)
-        self.assertEqual(done.returncode, 1)
-        self.assertIn(b"ulimit -f", done.stderr)
 
 
 class Closed(harness.Case):

@@ -1,6 +1,7 @@
 """Whatever ends an edit early, the engine is idle again soon, nothing half done is left, and the next result is the same as ever."""
 
 import hashlib
+import json
 import os
 import random
 import re
@@ -160,6 +161,62 @@ class Interrupted(harness.Case):
                 self.wait_idle(time.monotonic())
                 self.nothing_left()
                 self.assertEqual(self.undisturbed(), self.expected)
+
+    def test_an_engine_that_is_silent_after_a_cancel_is_ended_and_the_weights_stay(self):
+        self.run_step1x(*self.edit_arguments(self.dir / "first.png"), check=0)
+        client = self.start_step1x(*self.arguments(fake="step=30s"))
+        harness.eventually(self.working, what="the job runs")
+        engine = self.ask()["devices"][0]["pid"]
+        os.kill(engine, signal.SIGSTOP)
+        self.addCleanup(resume, engine)
+        client.send_signal(signal.SIGINT)
+        client.communicate(timeout=harness.HANG)
+        harness.eventually(lambda: not harness.alive(engine), what="the engine is ended")
+        self.assertIn("does not answer a cancel", self.run_step1x("worker", "log", check=0).stdout)
+        self.assertEqual(self.undisturbed(), self.expected)
+
+    def test_a_worker_that_hangs_is_named_and_ended_only_by_force(self):
+        self.run_step1x(*self.edit_arguments(self.dir / "first.png"), "--keep", "10m", check=0)
+        worker, engine = self.worker_pids()[0], self.engine_pids()[0]
+        os.kill(worker, signal.SIGSTOP)
+        self.addCleanup(resume, worker)
+        commands = (["gpu", "status"], ["gpu", "offload"], ["worker", "stop"])
+        waiting = [self.start_step1x(*command) for command in commands]
+        for command, client in zip(commands, waiting):
+            with self.subTest(command=command):
+                _, error = client.communicate(timeout=harness.HANG)
+                self.assertEqual(client.returncode, 75)
+                self.assertIn(f"worker {worker} takes connections and does not answer (step1x worker stop --force ends it)", error)
+        self.assertTrue(harness.alive(worker))
+        forced = self.run_step1x("gpu", "release", "--force", check=0)
+        self.assertEqual(forced.stderr, f"step1x: worker {worker} has not answered for 10 s, and is ended\n")
+        self.assertFalse(harness.alive(worker))
+        harness.eventually(lambda: not harness.alive(engine), what="its engine ends with it")
+        self.assertEqual(self.undisturbed(), self.expected)
+
+    def test_a_worker_that_hangs_after_its_hello_is_ended_by_force_too(self):
+        self.run_step1x("worker", "start", check=0)
+        worker = self.worker_pids()[0]
+        # It answers the hello, and then waits for the end of an engine that hangs: the worker itself is healthy.
+        client = self.start_step1x(*self.arguments(fake="step=30s"))
+        harness.eventually(self.working, what="the job runs")
+        engine = self.ask()["devices"][0]["pid"]
+        os.kill(engine, signal.SIGSTOP)
+        self.addCleanup(resume, engine)
+        stopped = self.run_step1x("worker", "stop", "--force", check=0)
+        self.assertEqual(stopped.stderr, "")
+        self.assertFalse(harness.alive(worker))
+        self.assertNotEqual(client.wait(timeout=harness.HANG), 0)
+        harness.eventually(lambda: not harness.alive(engine), what="the engine is ended")
+
+    def test_restart_gives_another_worker_and_status_is_one_by_both_names(self):
+        first = self.run_step1x("worker", "start", check=0).stdout
+        second = self.run_step1x("worker", "restart", check=0).stdout
+        self.assertNotEqual(first, second)
+        self.assertEqual([*map(int, second.split())], self.worker_pids())
+        ours = json.loads(self.run_step1x("worker", "status", "--json", check=0).stdout)
+        self.assertEqual(ours["worker"]["pid"], int(second))
+        self.assertEqual(ours.keys(), self.status().keys())
 
     def test_when_its_worker_dies_meanwhile_it_does_not_start_over(self):
         client = self.start_step1x(*self.arguments(fake="step=30s"))

@@ -1,5 +1,6 @@
 """One worker for all of a user's environments, and nothing of who started it shows in it."""
 
+import json
 import os
 import pathlib
 import re
@@ -232,9 +233,33 @@ class Ordinary(harness.Case):
         self.assertNotEqual(self.run_as(harness.STEP1X, "worker", "start", check=0).stdout, first)
 
     def test_a_user_without_a_home_is_told_what_to_set(self):
-        done = subprocess.run(person.stranger(self, "env", "-u", "STEP1X_RUNTIME_DIR", harness.STEP1X, "worker", "start"), env=self.env(), capture_output=True, text=True, timeout=harness.HANG, check=False)
+        without = ["env", "-u", "STEP1X_RUNTIME_DIR", "-u", "HOME"]
+        done = subprocess.run(person.stranger(self, *without, harness.STEP1X, "worker", "start"), env=self.env(), capture_output=True, text=True, timeout=harness.HANG, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertEqual(done.stderr, f"step1x: user {person.UID} has no home directory in the user database; set STEP1X_RUNTIME_DIR\n")
+        elsewhere = subprocess.run(person.stranger(self, "env", "-u", "STEP1X_RUNTIME_DIR", "HOME=/nonexistent", harness.STEP1X, "worker", "start"), env=self.env(),
+                                   capture_output=True, text=True, timeout=harness.HANG, check=False)
+        self.assertEqual(elsewhere.returncode, 1)
+        self.assertIn("set STEP1X_RUNTIME_DIR", elsewhere.stderr)
+
+    def test_a_number_without_a_name_has_the_home_of_its_environment(self):
+        home = self.dir / "home"
+        home.mkdir()
+        os.chown(home, person.UID, person.UID)
+        without = ["env", "-u", "STEP1X_RUNTIME_DIR", f"HOME={home}"]
+        pid = int(self.run_as(*without, harness.STEP1X, "worker", "start", check=0).stdout)
+        self.addCleanup(harness.kill, pid)
+        self.assertTrue((home / ".local/state/step1x").is_dir())
+
+    def test_no_worker_for_everybody_is_born_under_a_limit_that_it_cannot_serve_with(self):
+        self.assertIn("ulimit -f", self.refused("prlimit", "--fsize=67108864:67108864"))
+        self.assertIn("ulimit -n", self.refused("prlimit", "--nofile=100:100"))
+
+    def test_what_limits_it_and_cannot_be_left_is_in_status_and_log(self):
+        self.run_as("prlimit", "--data=34359738368:34359738368", harness.STEP1X, "worker", "start", check=0)
+        status = json.loads(self.run_as(harness.STEP1X, "gpu", "status", "--json", check=0).stdout)
+        self.assertIn("Max data size: 34359738368", status["worker"]["limits"])
+        self.assertIn("limited by who started it: Max data size", self.run_as(harness.STEP1X, "worker", "log", check=0).stdout)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@
 //     KIND   open | write | fsync | close | rename | linkat | unlink | poll
 //     N      the first call that fails, from 1; later ones work again, unless "forever"
 //     HOW    an errno name; SHORT (write: half of the bytes are written, without an error); KILL (SIGKILL instead of
-//            the call); INT (SIGINT, and then the call); LATE (poll, which knows nothing else: it returns 50 ms late)
+//            the call); INT (SIGINT, and then the call); LATE (poll, which knows nothing else: it returns 50 ms late);
+//            PAUSE (open: it returns a second late; unlink: it begins so)
 //   STEP1X_TEST_FAULT_UNDER=DIR
 //     only calls on files in DIR and below count; without it, all do
+//   STEP1X_TEST_CALLS=FILE
+//     when the program ends in good order, "KIND COUNT" for each kind
 //
 // Counted are opens for writing, and calls on regular files and directories; sockets, pipes and terminals never are.
 // close() really closes before it reports a failure, as Linux does.
@@ -34,6 +37,7 @@ constexpr int kShort = -1;
 constexpr int kKill = -2;
 constexpr int kInt = -3;
 constexpr int kLate = -4;
+constexpr int kPause = -5;
 
 struct ErrnoName {
   const char* name;
@@ -43,7 +47,7 @@ constexpr ErrnoName kErrnoNames[] = {{"ENOSPC", ENOSPC}, {"EIO", EIO},       {"E
                                      {"EDQUOT", EDQUOT}, {"EACCES", EACCES}, {"EPERM", EPERM},
                                      {"EROFS", EROFS},   {"EXDEV", EXDEV},   {"EOPNOTSUPP", EOPNOTSUPP},
                                      {"ENOENT", ENOENT}, {"SHORT", kShort},  {"KILL", kKill},
-                                     {"INT", kInt},      {"LATE", kLate}};
+                                     {"INT", kInt},      {"LATE", kLate},    {"PAUSE", kPause}};
 
 struct Plan {
   char kind[16] = "";
@@ -103,9 +107,30 @@ bool counted_at(int directory, const char* path) {
   return syscall(SYS_getcwd, cwd, sizeof cwd) > 0 && below(cwd);
 }
 
+// How many calls of each kind there were, for who asks.
+struct Calls {
+  static constexpr const char* kKinds[] = {"open", "write", "fsync", "close", "rename", "linkat", "unlink"};
+  std::atomic<long> of[7];
+
+  void count(const char* kind) {
+    for (int i = 0; i < 7; ++i) {
+      if (strcmp(kKinds[i], kind) == 0) ++of[i];
+    }
+  }
+  ~Calls() {
+    const char* file = getenv("STEP1X_TEST_CALLS");
+    if (file == nullptr) return;
+    const int fd = static_cast<int>(syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_CREAT | O_TRUNC, 0600));
+    for (int i = 0; i < 7; ++i) dprintf(fd, "%s %ld\n", kKinds[i], of[i].load());
+    syscall(SYS_close, fd);
+  }
+};
+
 // What the call of this kind that is being made now shall do.
 int fault(const char* kind) {
   static Plans plans;
+  static Calls calls;
+  calls.count(kind);
   int how = kNone;
   for (Plan& plan : plans.of) {
     if (plan.how == kNone || strcmp(plan.kind, kind) != 0) continue;
@@ -128,7 +153,14 @@ int open_at(int directory, const char* path, int flags, mode_t mode) {
   if ((flags & O_ACCMODE) != O_RDONLY && (flags & O_PATH) == 0) {
     struct stat st{};
     const bool special = fstatat(directory, path, &st, 0) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
-    if (!special && counted_at(directory, path) && fails("open")) return -1;
+    const int how = !special && counted_at(directory, path) ? fault("open") : kNone;
+    if (how > 0) {
+      errno = how;
+      return -1;
+    }
+    const int fd = static_cast<int>(syscall(SYS_openat, directory, path, flags, mode));
+    if (how == kPause) usleep(1'000'000);
+    return fd;
   }
   return static_cast<int>(syscall(SYS_openat, directory, path, flags, mode));
 }
@@ -235,8 +267,10 @@ int poll(struct pollfd* entries, nfds_t count, int timeout) {
 }
 
 int unlinkat(int directory, const char* path, int flags) {
-  if (counted_at(directory, path) && fails("unlink")) return -1;
-  return static_cast<int>(syscall(SYS_unlinkat, directory, path, flags));
+  const int how = counted_at(directory, path) ? fault("unlink") : kNone;
+  if (how == kPause) usleep(1'000'000);
+  if (how > 0) errno = how;
+  return how > 0 ? -1 : static_cast<int>(syscall(SYS_unlinkat, directory, path, flags));
 }
 
 int unlink(const char* path) {
