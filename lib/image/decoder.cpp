@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "image/camera_raw.hpp"
 #include "image/format.hpp"
 #include "image/gif.hpp"
 #include "image/icc.hpp"
@@ -255,6 +256,9 @@ Decoder Decoder::from_bytes(std::vector<std::byte> bytes, std::string name, cons
   if (!format) {
     cannot_read(state->name, fmt::format("it is {}, not a picture that can be read; readable are {}",
                                          describe_unsupported(state->bytes), supported_formats()));
+  }
+  if (const std::string raw = describe_camera_raw(state->bytes); !raw.empty()) {
+    cannot_read(state->name, fmt::format("it is {}; develop it to TIFF or JPEG first", raw));
   }
 
   const VipsLock lock;
