@@ -12,6 +12,7 @@
 #include "image/icc.hpp"
 #include "image/input_file.hpp"
 #include "image/messages.hpp"
+#include "image/picture_count.hpp"
 #include "image/pixels.hpp"
 #include "image/vips_library.hpp"
 #include "image/vips_metadata.hpp"
@@ -25,6 +26,7 @@ struct Decoder::State {
   PixelLayout layout;
   std::optional<Upright> upright;
   Metadata metadata;
+  int pictures = 1;
 };
 
 namespace {
@@ -272,6 +274,7 @@ Decoder Decoder::from_bytes(std::vector<std::byte> bytes, std::string name, cons
   state->upright.emplace(v.vips_image_get_orientation(image), v.vips_image_get_width(image),
                          v.vips_image_get_height(image));
   state->metadata = metadata_of(image);
+  state->pictures = count_pictures(*format, state->bytes, v.vips_image_get_n_pages(image));
   return Decoder(std::move(state));
 }
 
@@ -281,6 +284,10 @@ int Decoder::width() const {
 
 int Decoder::height() const {
   return state_->upright->height();
+}
+
+int Decoder::pictures() const {
+  return state_->pictures;
 }
 
 const Metadata& Decoder::metadata() const {

@@ -46,6 +46,10 @@ class Decoder {
   int width() const;
   int height() const;
 
+  // How many pictures the file holds, the one that is decoded included: pages, frames, pictures of a HEIC. 1 as a rule;
+  // what only accompanies a picture does not count (picture_count.hpp).
+  int pictures() const;
+
   // For a picture that is made of this one; without XMP.
   const Metadata& metadata() const;
 

@@ -36,6 +36,7 @@ struct VipsLibrary {
   X(vips_image_get_format)         \
   X(vips_image_get_interpretation) \
   X(vips_image_get_orientation)    \
+  X(vips_image_get_n_pages)        \
   X(vips_image_get_typeof)         \
   X(vips_image_get_blob)           \
   X(vips_image_get_fields)         \
