@@ -1,9 +1,13 @@
 // Decoder is an opened picture whose header was read and checked against Limits; its pixels are decoded by read().
 //
 // Read are PNG, JPEG, WebP, TIFF, GIF, AVIF and HEIC, told by content, whatever the name says; of several pictures in
-// one file the first (HEIC: the primary). Pixels come out as 8-bit sRGB: EXIF orientation is applied, an embedded ICC
-// profile is converted from (a broken one is ignored), alpha is dropped; see pixels.hpp for the rest. Float, HDR and
-// other sample types than 8- and 16-bit integers are refused.
+// one file the first (HEIC: the primary). Pixels come out as 8-bit sRGB: EXIF orientation is applied, alpha is dropped;
+// see pixels.hpp for the rest. Float, HDR and other sample types than 8- and 16-bit integers are refused, and so are
+// cameras' raw files (camera_raw.hpp).
+//
+// Colours are converted from what counts first: cICP of PNG, an embedded ICC profile (a broken one is ignored), then
+// what else the file says of them (colour_statement.hpp). What says nothing is taken for sRGB. CMYK has only its
+// profile.
 //
 // One thread at a time per Decoder. Several Decoders may be used by several threads, but they take turns; libvips
 // itself uses several cores for one picture.
@@ -45,6 +49,10 @@ class Decoder {
   // In pixels, upright.
   int width() const;
   int height() const;
+
+  // How many pictures the file holds, the one that is decoded included: pages, frames, pictures of a HEIC. 1 as a rule;
+  // what only accompanies a picture does not count (picture_count.hpp).
+  int pictures() const;
 
   // For a picture that is made of this one; without XMP.
   const Metadata& metadata() const;

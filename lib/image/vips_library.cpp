@@ -39,11 +39,15 @@ VipsLibrary load() {
   void* handle = ::dlopen(kLibrary, RTLD_LAZY | RTLD_LOCAL);
   if (handle == nullptr) fail_to_load(::dlerror());
   VipsLibrary v;
-  // A handle's symbols include those of the libraries it needs, so GLib's are found through it too.
+  // A handle's symbols include those of the libraries it needs, so those of GLib and Little CMS are found through it
+  // too.
 #define STEP1X_LOOK_UP(function)                                                   \
   v.function = reinterpret_cast<decltype(v.function)>(::dlsym(handle, #function)); \
   if (v.function == nullptr) fail_to_load(::dlerror());
   STEP1X_VIPS_FUNCTIONS(STEP1X_LOOK_UP)
+#undef STEP1X_LOOK_UP
+#define STEP1X_LOOK_UP(function) v.function = reinterpret_cast<decltype(v.function)>(::dlsym(handle, #function));
+  STEP1X_LCMS_FUNCTIONS(STEP1X_LOOK_UP)
 #undef STEP1X_LOOK_UP
 
   v.g_log_set_default_handler(drop_log, nullptr);

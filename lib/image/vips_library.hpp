@@ -8,6 +8,7 @@
 // libvips keeps one error text for the whole process, so everything that can fail runs under VipsLock.
 #pragma once
 
+#include <lcms2.h>
 #include <vips/vips.h>
 
 #include <memory>
@@ -36,6 +37,7 @@ struct VipsLibrary {
   X(vips_image_get_format)         \
   X(vips_image_get_interpretation) \
   X(vips_image_get_orientation)    \
+  X(vips_image_get_n_pages)        \
   X(vips_image_get_typeof)         \
   X(vips_image_get_blob)           \
   X(vips_image_get_fields)         \
@@ -48,6 +50,8 @@ struct VipsLibrary {
   X(vips_region_prepare)           \
   X(vips_image_new_from_memory)    \
   X(vips_copy)                     \
+  X(vips_extract_band)             \
+  X(vips_bandjoin)                 \
   X(vips_icc_transform)            \
   X(vips_sink_disc)                \
   X(vips_pngload_buffer)           \
@@ -69,6 +73,17 @@ struct VipsLibrary {
   X(g_module_open)
 #define STEP1X_DECLARE(function) decltype(&::function) function = nullptr;
   STEP1X_VIPS_FUNCTIONS(STEP1X_DECLARE)
+  // Of Little CMS, which libvips uses; null where this libvips was built without it.
+#define STEP1X_LCMS_FUNCTIONS(X) \
+  X(cmsBuildGamma)               \
+  X(cmsBuildParametricToneCurve) \
+  X(cmsFreeToneCurve)            \
+  X(cmsCreateRGBProfile)         \
+  X(cmsSaveProfileToMem)         \
+  X(cmsOpenProfileFromMem)       \
+  X(cmsIsIntentSupported)        \
+  X(cmsCloseProfile)
+  STEP1X_LCMS_FUNCTIONS(STEP1X_DECLARE)
 #undef STEP1X_DECLARE
 };
 

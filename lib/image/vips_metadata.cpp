@@ -1,5 +1,7 @@
 #include "image/vips_metadata.hpp"
 
+#include <algorithm>
+#include <array>
 #include <string_view>
 
 #include "image/exif.hpp"
@@ -7,9 +9,18 @@
 namespace step1x::image {
 namespace {
 
-// What fit_exif() has changed or cut off in the block.
+// What fit_exif() has changed or cut off in the block, and what else is said there of the old picture's colours.
 bool is_outdated(std::string_view name) {
-  return name == "exif-ifd0-Orientation" || name.starts_with("exif-ifd1-");
+  constexpr std::array kNames{"exif-ifd0-Orientation", "exif-ifd0-WhitePoint", "exif-ifd0-PrimaryChromaticities",
+                              "exif-ifd0-TransferFunction", "exif-ifd2-Gamma"};
+  return name.starts_with("exif-ifd1-") || std::ranges::find(kNames, name) != kNames.end();
+}
+
+// The pixels are sRGB now. libvips reads a tag's value at its text's beginning.
+const char* renewed(std::string_view name, const char* text) {
+  if (name == "exif-ifd2-ColorSpace") return "1";
+  if (name == "exif-ifd4-InteroperabilityIndex" && std::string_view(text).starts_with("R03")) return "R98";
+  return text;
 }
 
 }  // namespace
@@ -42,7 +53,7 @@ Metadata metadata_of(VipsImage* image) {
     const char* text = nullptr;
     if (std::string_view(*name).starts_with("exif-ifd") && !is_outdated(*name) &&
         v.vips_image_get_string(image, *name, &text) == 0) {
-      exif.tags.emplace_back(*name, text);
+      exif.tags.emplace_back(*name, renewed(*name, text));
     }
   }
   v.g_strfreev(names);

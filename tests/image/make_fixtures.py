@@ -266,6 +266,16 @@ def main():
             big().save(out, "HEIF" if name.endswith("heic") else "AVIF", quality=95, chroma=444)
             put(name, out.getvalue())
             expect(name, big(), 6)
+        # Two pictures, the first with a thumbnail; and one with an alpha channel and a thumbnail.
+        heif = pillow_heif.from_pillow(big())
+        heif.add_from_pillow(Image.new("RGB", (64, 64), (9, 9, 9)))
+        heif[0].info["thumbnails"] = [32]
+        out = io.BytesIO()
+        heif.save(out, quality=50)
+        put("two-pictures.heic", out.getvalue())
+        alpha = big().convert("RGBA")
+        alpha.putalpha(Image.linear_gradient("L").resize(alpha.size))
+        put("alpha-thumbnail.heic", _saved(alpha, "HEIF", quality=50, thumbnails=[32]))
     except ImportError:
         sys.exit("pip install pillow-heif==0.21.0")
 
