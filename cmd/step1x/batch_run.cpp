@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <map>
 
+#include "base/utf8.hpp"
 #include "client/conversation.hpp"
 #include "ipc/fields.hpp"
 #include "ipc/picture.hpp"
+#include "picture_input.hpp"
 
 namespace step1x::cli {
 namespace {
@@ -126,6 +128,8 @@ class Run : public client::Listener {
         keep(*loaded);
         continue;
       }
+      if (loaded->pictures > 1)
+        events_.notice(further_pictures(printable(works_[loaded->index].item.key), loaded->pictures));
       Flight flight;
       flight.loaded = std::move(*loaded);
       if (flight.loaded.problem) {

@@ -6,6 +6,7 @@
 #include "picture_job.hpp"
 #include "resolve_model.hpp"
 #include "settings.hpp"
+#include "terminal.hpp"
 
 namespace step1x::cli {
 namespace {
@@ -32,6 +33,7 @@ ExitCode run_edit(const EditFlags& flags, const Context& context) {
   ipc::Json request = job_members(loaded, flags, prompt);
   const InputPicture picture = read_picture(flags.input, loaded.settings);
   job.note("read");
+  if (picture.pictures > 1 && !context.quiet) say_error(further_pictures(picture.name, picture.pictures));
   output.check_sides(picture.width, picture.height);
   request["op"] = "edit";
   request["fd"] = "image";

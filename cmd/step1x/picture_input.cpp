@@ -24,7 +24,13 @@ InputPicture read_picture(const std::string& input, const config::Settings& sett
                    : image::Decoder::from_file(input, limits);
   ipc::PictureWriter picture(decoder.width(), decoder.height());
   decoder.read(picture.pixels());
-  return {input, picture.seal(), decoder.width(), decoder.height(), decoder.metadata()};
+  return {input, picture.seal(), decoder.width(), decoder.height(), decoder.metadata(), decoder.pictures()};
+}
+
+std::string further_pictures(const std::string& name, int pictures) {
+  return fmt::format(
+      "{} holds {} pictures (pages or frames): the first is edited, and the others are not in the result", name,
+      pictures);
 }
 
 }  // namespace step1x::cli

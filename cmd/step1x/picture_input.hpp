@@ -15,7 +15,11 @@ struct InputPicture {
   int width = 0;
   int height = 0;
   image::Metadata metadata;
+  int pictures = 1;  // in the file, of which the first is taken
 };
+
+// What is said where a file holds several.
+std::string further_pictures(const std::string& name, int pictures);
 
 // What is taken for a picture.
 image::Limits limits_of(const config::Settings& settings);

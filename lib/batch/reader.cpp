@@ -73,6 +73,7 @@ void Reader::decode(const Work& work, Loaded& loaded) const {
   loaded.width = decoder.width();
   loaded.height = decoder.height();
   loaded.metadata = decoder.metadata();
+  loaded.pictures = decoder.pictures();
   loaded.picture = picture.seal();
 }
 

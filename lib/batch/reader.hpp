@@ -25,6 +25,7 @@ struct Loaded {
   int width = 0;
   int height = 0;
   image::Metadata metadata;  // the input's
+  int pictures = 1;          // in its file, of which the first is taken
   double seconds = 0;
   std::optional<Error> problem;
 };

@@ -244,6 +244,21 @@ class Lists(Case):
         self.assertEqual(sorted(self.hashes()), ["p000.png"])
 
 
+class Several(Case):
+    def test_of_a_file_with_several_pictures_it_is_said_that_the_first_is_edited(self):
+        fixtures = harness.SOURCE / "tests/image/fixtures"
+        self.photos.mkdir()
+        for name in ("two-pages.tif", "animated.webp"):
+            (self.photos / name).write_bytes((fixtures / name).read_bytes())
+            done = self.run_step1x(*self.edit_arguments(self.dir / "o.png", picture=self.photos / name), check=0)
+            self.assertRegex(done.stderr, rf"\Astep1x: [^\n]*{name} holds \d+ pictures \(pages or frames\)[^\n]*\n\Z")
+            self.assertEqual(self.run_step1x(*self.edit_arguments(self.dir / "o.png", picture=self.photos / name), "-q", check=0).stderr, "")
+        done = self.batch(check=0)
+        self.assertEqual(len(done.stderr.splitlines()), 2)
+        self.assertIn("two-pages.tif holds 2 pictures", done.stderr)
+        self.assertEqual(self.batch(check=0).stderr, "")
+
+
 class Deadline(Case):
     def test_one_that_is_past_begins_nothing_and_says_so(self):
         self.fill(2)

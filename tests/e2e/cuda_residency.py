@@ -1,10 +1,10 @@
-"""The cases of residency_model.py, residency.py and engine_death.py that a GPU takes part in, on the GPUs of the stand-in for CUDA."""
+"""The cases of residency_model.py, residency_devices.py and engine_death.py that a GPU takes part in, on the GPUs of the stand-in for CUDA."""
 
 import contextlib
 
 import engine_death
 import harness
-import residency
+import residency_devices
 import residency_model
 import stand_in
 
@@ -72,7 +72,7 @@ class OutOfMemory(Model, residency_model.OutOfMemory):
     test_a_device_that_is_none_is_refused = None
 
 
-class TwoDevices(First, residency.TwoDevices):
+class TwoDevices(First, residency_devices.TwoDevices):
     DEVICES = ("cuda:0", "cuda:1")
 
 
