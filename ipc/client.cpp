@@ -68,15 +68,12 @@ Channel::Result receive_hello(Channel& channel, Message& message, pid_t pid, con
       fmt::format("worker {} takes connections and does not answer (step1x worker stop --force ends it)", pid);
   if (options.notice) {
     const auto notice_at = Clock::now() + std::chrono::seconds(3);
-    const Channel::Result first =
-        channel.receive(message, deadline ? std::min(*deadline, notice_at) : notice_at);
+    const Channel::Result first = channel.receive(message, deadline ? std::min(*deadline, notice_at) : notice_at);
     if (first != Channel::Result::timed_out) return first;
-    if (!deadline || Clock::now() < *deadline)
-      options.notice(who + ": waiting for it");
+    if (!deadline || Clock::now() < *deadline) options.notice(who + ": waiting for it");
   }
   const Channel::Result result = channel.receive(message, deadline);
-  if (result == Channel::Result::timed_out)
-    throw Unanswered(who + ": timed out", pid);
+  if (result == Channel::Result::timed_out) throw Unanswered(who + ": timed out", pid);
   return result;
 }
 

@@ -81,18 +81,20 @@ void check_can_serve() {
   rlimit files{};
   ::getrlimit(RLIMIT_FSIZE, &files);
   if (files.rlim_cur != RLIM_INFINITY)
-    throw Error::format(ErrorCode::worker_failed,
-                        "the shared worker would have a limit of {} bytes for the size of files (ulimit -f), as which "
-                        "pictures and weights in memory count; start it from an ordinary shell (step1x worker start), or "
-                        "use --isolated",
-                        files.rlim_cur);
+    throw Error::format(
+        ErrorCode::worker_failed,
+        "the shared worker would have a limit of {} bytes for the size of files (ulimit -f), as which "
+        "pictures and weights in memory count; start it from an ordinary shell (step1x worker start), or "
+        "use --isolated",
+        files.rlim_cur);
   constexpr rlim_t kLeastDescriptors = 256;
   ::getrlimit(RLIMIT_NOFILE, &files);
   if (files.rlim_cur < kLeastDescriptors)
-    throw Error::format(ErrorCode::worker_failed,
-                        "the shared worker would have a limit of {} open files (ulimit -n), and needs {}; start it from "
-                        "an ordinary shell (step1x worker start), or use --isolated",
-                        files.rlim_cur, kLeastDescriptors);
+    throw Error::format(
+        ErrorCode::worker_failed,
+        "the shared worker would have a limit of {} open files (ulimit -n), and needs {}; start it from "
+        "an ordinary shell (step1x worker start), or use --isolated",
+        files.rlim_cur, kLeastDescriptors);
 }
 
 void reset_scheduling(bool is_private) {

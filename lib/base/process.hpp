@@ -61,8 +61,8 @@ std::uint64_t memory_kills();
 // does; trimmed.
 std::string one_line(std::string_view text);
 
-// This user's home from the user database, not from $HOME, which differs between a shell, cron and sudo. Only for a user
-// who is not in it, that of the environment; empty where there is none.
+// This user's home from the user database, not from $HOME, which differs between a shell, cron and sudo. Only for a
+// user who is not in it, that of the environment; empty where there is none.
 std::string home_directory();
 
 // The directory of the running program's file.

@@ -80,8 +80,8 @@ Group own_group(const fs::path& root) {
   return group;
 }
 
-// Calls `look` with the path of this process's group, and of each above it, where it is mounted. In a container the path
-// may be the host's, which is not mounted here: then what there is of it above.
+// Calls `look` with the path of this process's group, and of each above it, where it is mounted. In a container the
+// path may be the host's, which is not mounted here: then what there is of it above.
 template <typename Look>
 void for_own_groups(const fs::path& root, Look look) {
   const Group group = own_group(root);

@@ -21,7 +21,8 @@ TEST_CASE("what is no regular file is refused at once, and with the code that wa
   const test::TempDir dir;
   const auto pipe = dir.path() / "pipe";
   REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
-  for (const auto& [path, why] : {std::pair{pipe, "it is not a regular file"}, {dir.path(), "it is a directory"},
+  for (const auto& [path, why] : {std::pair{pipe, "it is not a regular file"},
+                                  {dir.path(), "it is a directory"},
                                   {std::filesystem::path("/dev/zero"), "it is not a regular file"},
                                   {dir.path() / "none", "No such file or directory"}}) {
     CAPTURE(path);

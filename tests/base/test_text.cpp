@@ -11,7 +11,9 @@ TEST_CASE("what a terminal would act on is written out, and other text is as it 
   CHECK(printable("\x1b]0;owned\x07") == "\\x1b]0;owned\\x07");
   CHECK(printable("a\nb\tc\x7f") == "a\\x0ab\\x09c\\x7f");
   // C1 as a character, and as a byte that is no UTF-8.
-  CHECK(printable("\xc2\x9b" "31m\x9b" "31m") == "\\u009b31m\\x9b31m");
+  CHECK(printable("\xc2\x9b"
+                  "31m\x9b"
+                  "31m") == "\\u009b31m\\x9b31m");
   CHECK(printable("a\u202e\u2066\u200fb\u061c") == "a\\u202e\\u2066\\u200fb\\u061c");
   CHECK(printable("a\u2028b\u2029") == "a\\u2028b\\u2029");
   CHECK(printable(std::string_view("a\0b", 3)) == "a\\x00b");

@@ -242,5 +242,6 @@ TEST_CASE("a shard does not depend on where the tree lies") {
   const Found first = scan_folder(one.path(), {.recursive = true});
   const Found second = scan_folder(other.path(), {.recursive = true});
   REQUIRE(first.items.size() == 3);
-  for (std::size_t i = 0; i < 3; ++i) CHECK(belongs(first.items[i].key, {1, 2}) == belongs(second.items[i].key, {1, 2}));
+  for (std::size_t i = 0; i < 3; ++i)
+    CHECK(belongs(first.items[i].key, {1, 2}) == belongs(second.items[i].key, {1, 2}));
 }
