@@ -59,10 +59,10 @@ std::vector<TextInput> Pipeline::encode_texts(const JobOptions& job, RgbView pic
   const EncoderPatches patches = encoder_patches(picture, files_->picture, files_->layout.kind);
   const TextEncoder encoder = text_encoder();
   const TextEncoderConfig& config = encoder.config();
-  const auto encode = [&](const std::string& prompt) {
-    return encode_prompt(files_->tokenizer, files_->prompt, prompt, patches.tokens);
+  const auto encode = [&](const std::string& prompt, std::string_view what) {
+    return encode_prompt(files_->tokenizer, files_->prompt, prompt, patches.tokens, what);
   };
-  const EncodedPrompt positive = encode(job.prompt);
+  const EncodedPrompt positive = encode(job.prompt, "the prompt");
   const PictureTokens tokens =
       encoder.encode_picture(patches.pixels.to(options_.device, options_.dtype), patches.grid, job.before_layer);
   const std::int64_t merge = config.vision.merge_size;
@@ -77,7 +77,7 @@ std::vector<TextInput> Pipeline::encode_texts(const JobOptions& job, RgbView pic
     observe(job, texts.size() == 1 ? "text.0" : "text.1", texts.back().states);
   };
   if (is_guided(job, files_->layout.kind)) {
-    const EncodedPrompt negative = encode(job.negative_prompt);
+    const EncodedPrompt negative = encode(job.negative_prompt, "the negative prompt");
     const auto [first, second] = encoder.encode_pair(positive, negative, tokens, job.before_layer);
     add(positive, first);
     add(negative, second);

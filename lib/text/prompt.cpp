@@ -55,18 +55,20 @@ std::size_t count_of(std::string_view text, std::string_view part) {
   return count;
 }
 
-std::string chat_text(const PromptConfig& config, std::string_view prompt) {
+std::string chat_text(const PromptConfig& config, std::string_view prompt, std::string_view what) {
   if (count_of(config.chat, kPlaceholder) != 1 || count_of(config.chat, kImagePad) != 1) {
     throw Error::format(ErrorCode::model_missing, "the model's chat text needs {} once and {} once", kPlaceholder,
                         kImagePad);
   }
   if (const auto bad = find_invalid_utf8(prompt)) {
-    throw Error::format(ErrorCode::usage, "the prompt is not valid UTF-8: byte {} ({:#04x}) does not start a character",
+    throw Error::format(ErrorCode::usage, "{} is not valid UTF-8: byte {} ({:#04x}) does not start a character", what,
                         *bad, static_cast<unsigned char>(prompt[*bad]));
   }
   // The references expand every occurrence, and fail for want of a second picture.
   if (prompt.find(kImagePad) != std::string_view::npos) {
-    throw Error::format(ErrorCode::usage, "the prompt must not contain {}, which stands for the picture", kImagePad);
+    throw Error::format(ErrorCode::bad_prompt,
+                        "{} contains {}, by which the model knows where its picture is: write it in another way", what,
+                        kImagePad);
   }
   std::string text = config.chat;
   return text.replace(text.find(kPlaceholder), kPlaceholder.size(), prompt);
@@ -177,8 +179,8 @@ void apply_overrides(PromptConfig& config, const nlohmann::json& overrides, std:
 }
 
 EncodedPrompt encode_prompt(const Tokenizer& tokenizer, const PromptConfig& config, std::string_view prompt,
-                            std::size_t image_tokens) {
-  const std::string text = chat_text(config, prompt);
+                            std::size_t image_tokens, std::string_view what) {
+  const std::string text = chat_text(config, prompt, what);
   const Ids encoded = config.quotes == QuoteStyle::wrapped ? encode_wrapped(tokenizer, config, text)
                                                            : encode_marked(tokenizer, config, text);
   const Id image_pad = tokenizer.added_id(kImagePad);

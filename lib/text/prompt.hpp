@@ -3,7 +3,8 @@
 //
 // The three released forms differ in the chat text, in how quoted words are cut into characters, and in what is
 // dropped. All of that is data (PromptConfig), so that another model of the same family needs no new code. Errors:
-// Error(usage) for a prompt that cannot be encoded, Error(model_missing) for a tokenizer that does not fit.
+// Error(bad_prompt) for a prompt that has a marker of the model's, Error(usage) for one that is not UTF-8,
+// Error(model_missing) for a tokenizer that does not fit.
 #pragma once
 
 #include <cstddef>
@@ -66,8 +67,8 @@ struct EncodedPrompt {
   std::size_t length = 0;  // and followed by zeros up to this many
 };
 
-// `image_tokens` is how many tokens the picture takes (a quarter of its patches).
+// `image_tokens` is how many tokens the picture takes (a quarter of its patches); `what` is for messages.
 EncodedPrompt encode_prompt(const Tokenizer& tokenizer, const PromptConfig& config, std::string_view prompt,
-                            std::size_t image_tokens);
+                            std::size_t image_tokens, std::string_view what = "the prompt");
 
 }  // namespace step1x

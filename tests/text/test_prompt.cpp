@@ -138,6 +138,21 @@ TEST_CASE("a prompt that is not UTF-8 is refused by its own byte offset") {
                        doctest::Contains("byte 2 (0xff)"), Error);
 }
 
+TEST_CASE("a prompt with the picture's marker is a bad prompt, which is named with the marker") {
+  const auto refused = [](const std::string& prompt, auto... what) {
+    try {
+      encode_prompt(test::small_tokenizer(), diffusers_v1_1_prompt(), prompt, 1, what...);
+    } catch (const Error& problem) {
+      CHECK(problem.code() == ErrorCode::bad_prompt);
+      return std::string(problem.what());
+    }
+    return std::string("taken");
+  };
+  CHECK(refused("say <|image_pad|> in blue").starts_with("the prompt contains <|image_pad|>"));
+  CHECK(refused("<|image_pad|>", "the negative prompt").starts_with("the negative prompt contains <|image_pad|>"));
+  CHECK(refused("say <|image-pad|> in blue") == "taken");
+}
+
 TEST_CASE("a prompt may name special tokens and placeholders") {
   const EncodedPrompt encoded =
       encode_prompt(test::full_tokenizer(), native_prompt(), "<|vision_end|> {prompt} <|im_end|>", 2);
