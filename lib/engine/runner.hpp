@@ -26,6 +26,7 @@ struct Result {
   int width = 0;
   int height = 0;
   ipc::Json timings = ipc::Json::object();  // seconds by name, see protocol.md section 5
+  ipc::Json cuts = ipc::Json::object();     // "prompt_cut", "negative_prompt_cut": the same
 };
 
 // The worker's answer to a runner that asked for the host arena (protocol.md, section 7).

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "base/error.hpp"
 #include "base/utf8.hpp"
@@ -72,6 +73,25 @@ std::string chat_text(const PromptConfig& config, std::string_view prompt, std::
   }
   std::string text = config.chat;
   return text.replace(text.find(kPlaceholder), kPlaceholder.size(), prompt);
+}
+
+// The end of a text, for a line of a message: whole words, unless one word is all there is.
+std::string last_words(std::string_view text) {
+  constexpr std::size_t kBytes = 60;
+  constexpr std::string_view kSpace = " \t\r\n";
+  text = text.substr(0, text.find_last_not_of(kSpace) + 1);  // npos + 1 is 0
+  if (text.size() > kBytes) {
+    text = text.substr(text.size() - kBytes);
+    while (!text.empty() && (static_cast<unsigned char>(text.front()) & 0xC0) == 0x80) text.remove_prefix(1);
+    if (const std::size_t space = text.find_first_of(kSpace); space != std::string_view::npos)
+      text.remove_prefix(space);
+  }
+  std::string words;
+  for (const char c : text) {
+    const bool space = kSpace.find(c) != std::string_view::npos;
+    if (!space || (!words.empty() && words.back() != ' ')) words += space ? ' ' : c;
+  }
+  return words;
 }
 
 struct Ids {
@@ -209,9 +229,18 @@ EncodedPrompt encode_prompt(const Tokenizer& tokenizer, const PromptConfig& conf
                         result.ids.size(), config.drop_tokens);
   }
   result.drop = config.drop_tokens;
-  result.kept = std::min(result.ids.size() - config.drop_tokens, config.max_tokens);
+  result.whole = result.ids.size() - config.drop_tokens;
+  result.kept = std::min(result.whole, config.max_tokens);
   result.length = config.pad ? config.max_tokens : result.kept;
   return result;
+}
+
+std::optional<PromptCut> find_cut(const Tokenizer& tokenizer, const EncodedPrompt& prompt) {
+  if (prompt.whole <= prompt.kept) return std::nullopt;
+  const std::span<const Id> kept = std::span(prompt.ids).subspan(prompt.drop, prompt.kept);
+  // Where the picture comes first, the chat text's own words before it are not the prompt's.
+  const auto picture = std::find(kept.rbegin(), kept.rend(), tokenizer.added_id(kImagePad));
+  return PromptCut{prompt.whole, prompt.kept, last_words(tokenizer.decode({picture.base(), kept.end()}))};
 }
 
 }  // namespace step1x

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,10 +66,21 @@ struct EncodedPrompt {
   std::size_t drop = 0;                // rows [drop, drop + kept) of the encoder's output are used,
   std::size_t kept = 0;
   std::size_t length = 0;  // and followed by zeros up to this many
+  // Rows that there would be without max_tokens: more than `kept` if the end was cut off.
+  std::size_t whole = 0;
 };
 
 // `image_tokens` is how many tokens the picture takes (a quarter of its patches); `what` is for messages.
 EncodedPrompt encode_prompt(const Tokenizer& tokenizer, const PromptConfig& config, std::string_view prompt,
                             std::size_t image_tokens, std::string_view what = "the prompt");
+
+// What max_tokens has left of a prompt.
+struct PromptCut {
+  std::size_t tokens = 0;  // rows that it has: its own, and the picture's with what stands around them
+  std::size_t kept = 0;
+  std::string after;  // its last words that are kept; empty: none, or the picture that follows them is cut too
+};
+// None for a prompt that is whole.
+std::optional<PromptCut> find_cut(const Tokenizer& tokenizer, const EncodedPrompt& prompt);
 
 }  // namespace step1x

@@ -1,0 +1,95 @@
+// What ends a job of the whole model, on the small models of the reference.
+#include "model/pipeline.hpp"
+
+#include <c10/core/InferenceMode.h>
+
+#include <map>
+#include <optional>
+
+#include "base/error.hpp"
+// clang-format off: after libtorch
+#include "support/golden.hpp"
+#include "support/doctest_with_torch.hpp"
+// clang-format on
+
+using namespace step1x;
+using step1x::test::kGolden;
+
+namespace {
+
+Picture edit(const Pipeline& pipeline, const JobOptions& job) {
+  const c10::InferenceMode no_gradients;
+  std::vector<std::uint8_t> pixels(std::size_t{64} * 64 * 3);
+  for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<std::uint8_t>(i * 7 % 251);
+  return pipeline.edit({64, 64, pixels}, 64, job);
+}
+
+JobOptions job_of(const std::string& prompt, const std::string& negative = "") {
+  JobOptions job;
+  job.prompt = prompt;
+  job.negative_prompt = negative;
+  job.steps = 2;
+  return job;
+}
+
+// What the job ends with; none: a picture.
+std::optional<Error> problem_of(const Pipeline& pipeline, const JobOptions& job) {
+  try {
+    edit(pipeline, job);
+    return std::nullopt;
+  } catch (const Error& problem) {
+    return problem;
+  }
+}
+
+const Pipeline& native() {
+  static const Pipeline pipeline(find_layout(kGolden / "bundle"));
+  return pipeline;
+}
+
+// The small model takes 64 tokens.
+const std::string kLong(400, 'x');
+
+}  // namespace
+
+TEST_CASE("a prompt that is longer than the model takes is refused before anything is computed, with both numbers") {
+  JobOptions job = job_of(kLong);
+  job.before_layer = [](const at::Tensor&) { FAIL("the text encoder runs"); };
+  const auto problem = problem_of(native(), job);
+  REQUIRE(problem);
+  CHECK(problem->code() == ErrorCode::bad_prompt);
+  const std::string text = problem->what();
+  CAPTURE(text);
+  CHECK(text.starts_with("the prompt is too long: it has "));
+  CHECK(text.find("this model takes 64;") != std::string::npos);
+  CHECK(text.find("--truncate") != std::string::npos);
+}
+
+TEST_CASE("the negative prompt is held to the same limit, where there is guidance") {
+  JobOptions job = job_of("red", kLong);
+  const auto problem = problem_of(native(), job);
+  REQUIRE(problem);
+  CHECK(problem->code() == ErrorCode::bad_prompt);
+  CHECK(std::string(problem->what()).starts_with("the negative prompt is too long"));
+  job.guidance = -1;
+  CHECK(!problem_of(native(), job));
+}
+
+TEST_CASE("a prompt that may be truncated is cut where the model's limit is, and that is told") {
+  std::map<std::string, PromptCut> cuts;
+  const auto made = [&](const std::string& prompt, const std::string& negative) {
+    JobOptions job = job_of(prompt, negative);
+    job.truncate = true;
+    cuts.clear();
+    job.cut = [&](std::string_view what, const PromptCut& cut) { cuts[std::string(what)] = cut; };
+    return edit(native(), job).rgb;
+  };
+  const auto first = made(kLong + " make it red", kLong);
+  REQUIRE(cuts.size() == 2);
+  CHECK(cuts["prompt"].kept == 64);
+  CHECK(cuts["prompt"].tokens > cuts["negative_prompt"].tokens);
+  CHECK(cuts["prompt"].after.starts_with("xxx"));
+  CHECK(made(kLong + " make it darker", kLong) == first);
+  CHECK(made("make it red", "") != first);
+  CHECK(cuts.empty());
+}
