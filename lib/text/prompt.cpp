@@ -16,6 +16,8 @@ using Id = Tokenizer::Id;
 
 constexpr std::string_view kPlaceholder = "{prompt}";
 constexpr std::string_view kImagePad = "<|image_pad|>";
+constexpr std::int64_t kMostTokens = 65'536;  // rows of zeros are made up to max_length
+constexpr std::size_t kShownOfValue = 80;     // bytes
 
 // The texts below are input of the released models: every character counts.
 constexpr std::string_view kTurns[] = {
@@ -58,8 +60,8 @@ std::size_t count_of(std::string_view text, std::string_view part) {
 
 std::string chat_text(const PromptConfig& config, std::string_view prompt, std::string_view what) {
   if (count_of(config.chat, kPlaceholder) != 1 || count_of(config.chat, kImagePad) != 1) {
-    throw Error::format(ErrorCode::model_missing, "the model's chat text needs {} once and {} once", kPlaceholder,
-                        kImagePad);
+    throw Error::format(ErrorCode::model_missing, "{}: 'text.chat', the model's chat text, needs {} once and {} once",
+                        config.origin, kPlaceholder, kImagePad);
   }
   if (const auto bad = find_invalid_utf8(prompt)) {
     throw Error::format(ErrorCode::usage, "{} is not valid UTF-8: byte {} ({:#04x}) does not start a character", what,
@@ -121,8 +123,10 @@ Ids encode_wrapped(const Tokenizer& tokenizer, const PromptConfig& config, const
   const std::vector<Id> whole = tokenizer.encode(text);
   const auto to = std::ranges::find(whole, vision_end);
   if (from == cut.ids.end() || to == whole.end()) {
-    throw Error(ErrorCode::model_missing,
-                "the model's chat text has no <|vision_end|> before its quotation marks count");
+    throw Error::format(
+        ErrorCode::model_missing,
+        "{}: 'text.chat', the model's chat text, has no <|vision_end|> before its quotation marks count",
+        config.origin);
   }
   Ids result;
   result.append({whole.begin(), to}, false);
@@ -179,22 +183,26 @@ PromptConfig diffusers_v1_2_prompt() {
 }
 
 void apply_overrides(PromptConfig& config, const nlohmann::json& overrides, std::string_view file) {
-  const auto take = [&](const char* key, auto& value) {
+  config.origin = file;
+  const auto take = [&](const char* key, auto& value, std::int64_t least = 0, std::int64_t most = INT32_MAX) {
     if (!overrides.contains(key)) return;
     using Value = std::remove_reference_t<decltype(value)>;
     const nlohmann::json& found = overrides.at(key);
     const bool fits = std::is_same_v<Value, std::string> ? found.is_string()
                       : std::is_same_v<Value, bool>      ? found.is_boolean()
-                                                    : found.is_number_integer() && found >= 0 && found <= INT32_MAX;
-    if (!fits) throw Error::format(ErrorCode::model_missing, "{}: '{}' cannot be {}", file, key, found.dump());
+                                                         : found.is_number_integer() && found >= least && found <= most;
+    if (!fits) {
+      throw Error::format(ErrorCode::model_missing, "{}: 'text.{}' cannot be {}", file, key,
+                          found.dump(-1, ' ', /*ensure_ascii=*/true).substr(0, kShownOfValue));
+    }
     value = found.get<Value>();
   };
   take("chat", config.chat);
   take("quote_start", config.quote_start);
   take("quote_open_id", config.quote_open_id);
   take("quote_close_id", config.quote_close_id);
-  take("drop_tokens", config.drop_tokens);
-  take("max_length", config.max_tokens);
+  take("drop_tokens", config.drop_tokens, 0, kMostTokens);
+  take("max_length", config.max_tokens, 1, kMostTokens);
   take("pad", config.pad);
 }
 
@@ -219,14 +227,15 @@ EncodedPrompt encode_prompt(const Tokenizer& tokenizer, const PromptConfig& conf
     if (fixed != config.drop_tokens + 1) {
       throw Error::format(
           ErrorCode::model_missing,
-          "the tokenizer makes {} tokens of the text before the picture and the model expects {}: they do "
-          "not belong together",
-          fixed, config.drop_tokens + 1);
+          "{}: 'text.drop_tokens' is {}, and the tokenizer makes {} tokens of the text before the picture, where it "
+          "should be {}: they do not belong together",
+          config.origin, config.drop_tokens, fixed, config.drop_tokens + 1);
     }
   }
   if (result.ids.size() <= config.drop_tokens) {
-    throw Error::format(ErrorCode::model_missing, "the chat text has {} tokens, of which the model drops {}",
-                        result.ids.size(), config.drop_tokens);
+    throw Error::format(ErrorCode::model_missing,
+                        "{}: 'text.drop_tokens' is {}, and the chat text has {} tokens in all", config.origin,
+                        config.drop_tokens, result.ids.size());
   }
   result.drop = config.drop_tokens;
   result.whole = result.ids.size() - config.drop_tokens;

@@ -45,6 +45,8 @@ struct PromptConfig {
   bool pad = true;
   // drop_tokens must leave one token before <|vision_start|>: a tokenizer with another vocabulary needs another number.
   bool check_drop = false;
+  // Where it comes from, for messages.
+  std::string origin = "the released model";
 };
 
 // The native code's, with transformers 4.51, which puts no label before the picture:
@@ -56,7 +58,7 @@ PromptConfig diffusers_v1_1_prompt();
 PromptConfig diffusers_v1_2_prompt();
 
 // Replaces what `overrides` names: "chat", "quote_start", "quote_open_id", "quote_close_id", "drop_tokens",
-// "max_length", "pad". Other keys are left to others. `file` is for messages.
+// "max_length", "pad". Other keys are left to others. `file` is their origin.
 void apply_overrides(PromptConfig& config, const nlohmann::json& overrides, std::string_view file);
 
 struct EncodedPrompt {

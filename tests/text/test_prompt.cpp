@@ -204,7 +204,7 @@ TEST_CASE("another model brings its own chat text as data") {
   CHECK(encoded.kept == 4);
   CHECK(encoded.length == 4);
   CHECK_THROWS_WITH_AS(apply_overrides(config, {{"drop_tokens", -1}}, "config.json"),
-                       doctest::Contains("config.json: 'drop_tokens' cannot be -1"), Error);
+                       doctest::Contains("config.json: 'text.drop_tokens' cannot be -1"), Error);
   config.chat = "{prompt}";
   CHECK_THROWS_WITH_AS(encode_prompt(test::full_tokenizer(), config, "a", 1), doctest::Contains("<|image_pad|> once"),
                        Error);
