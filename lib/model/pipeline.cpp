@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "model/encoder_patches.hpp"
 #include "model/packing.hpp"
+#include "nn/finite.hpp"
 
 namespace step1x {
 
@@ -55,6 +56,15 @@ TextEncoder Pipeline::text_encoder() const {
   return {files_->text_encoder.config, source_(ModelPart::text_encoder)};
 }
 
+// Of which the picture would be black, or noise. `type`: what the stage computed in.
+void Pipeline::check_finite(const at::Tensor& x, at::ScalarType type, std::string_view stage) const {
+  if (all_finite(x)) return;
+  throw Error::format(ErrorCode::model_missing,
+                      "{}: {} gave NaN or infinity: the model's files are damaged (get them again), or {} is too low a "
+                      "precision for them",
+                      files_->layout.folder.string(), stage, c10::toString(type));
+}
+
 // Before anything is computed, so that what is wrong with a prompt is told at once.
 Pipeline::Prompts Pipeline::read_prompts(const JobOptions& job, RgbView picture) const {
   Prompts prompts{encoder_patches(picture, files_->picture, files_->layout.kind), {}};
@@ -92,6 +102,7 @@ std::vector<TextInput> Pipeline::encode_texts(const JobOptions& job, const Promp
                                  vae_.config().factor()};
   std::vector<TextInput> texts;
   const auto add = [&](const EncodedPrompt& prompt, const TextEncoding& encoding) {
+    check_finite(encoding.hidden, options_.dtype, "the text encoder");
     texts.push_back(text_input(prompt, encoding, files_->layout.version, geometry, config.image_token));
     observe(job, texts.size() == 1 ? "text.0" : "text.1", texts.back().states);
   };
@@ -116,11 +127,19 @@ Picture Pipeline::finish(const JobOptions& job, DenoiseInput input) const {
     // Its weights are let go before the decoding.
     const TransformerParts parts = transformer();
     observe(job, "transformer", {});
-    return denoise(parts, input, job.denoise);
+    DenoiseOptions options = job.denoise;
+    options.after_step = [&](int step, const at::Tensor& velocity, const at::Tensor& latents) {
+      // On a GPU looking at a number waits for all that was asked for before it: what is wrong stays wrong to the end.
+      if (latents.is_cpu() || step + 1 == job.steps)
+        check_finite(latents, options_.dtype, fmt::format("the transformer, by step {} of {},", step + 1, job.steps));
+      if (job.denoise.after_step) job.denoise.after_step(step, velocity, latents);
+    };
+    return denoise(parts, input, options);
   };
   const at::Tensor denoised = denoised_latents();
   const at::Tensor latents = unpack(denoised, input.rows, input.columns);
   const at::Tensor decoded = vae_.decode(latents, at::kFloat, job.tiling);
+  check_finite(decoded, at::kFloat, "the VAE's decoder");
   observe(job, "decoded", decoded);
   return picture_of(decoded, files_->layout.kind);
 }
@@ -134,6 +153,7 @@ Picture Pipeline::edit(RgbView picture, int size_level, const JobOptions& job) c
   observe(job, "vae_input", working.vae);
   const VaeConfig& vae = vae_.config();
   const at::Tensor moments = vae_.moments(working.vae.to(options_.device), options_.dtype, job.tiling).to(at::kFloat);
+  check_finite(moments, options_.dtype, "the VAE's encoder");
   observe(job, "moments", moments);
   const std::vector<std::int64_t> shape{1, vae.latent_channels, moments.size(2), moments.size(3)};
   const at::TensorOptions options = at::TensorOptions(options_.dtype).device(options_.device);

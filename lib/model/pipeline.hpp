@@ -6,7 +6,8 @@
 // VAE, which is small, encodes before and decodes after, and is kept.
 //
 // Where the references of the two layouts differ (damping, noise, rounding, preprocessing), each layout follows its
-// own. Errors: Error(bad_image), Error(bad_prompt) and Error(usage) from a job, and what a hook throws.
+// own. Errors: Error(bad_image), Error(bad_prompt) and Error(usage) from a job, Error(model_missing) where a stage
+// gives NaN or infinity, and what a hook throws.
 #pragma once
 
 #include <functional>
@@ -80,6 +81,7 @@ class Pipeline {
     EncoderPatches patches;
     std::vector<EncodedPrompt> texts;  // the prompt, and where there is guidance the negative prompt
   };
+  void check_finite(const at::Tensor& x, at::ScalarType type, std::string_view stage) const;
   Prompts read_prompts(const JobOptions& job, RgbView picture) const;
   std::vector<TextInput> encode_texts(const JobOptions& job, const Prompts& prompts, PictureSize working) const;
   Picture finish(const JobOptions& job, DenoiseInput input) const;

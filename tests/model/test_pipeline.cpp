@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/error.hpp"
+#include "support/model_copy.hpp"
 // clang-format off: after libtorch
 #include "support/golden.hpp"
 #include "support/doctest_with_torch.hpp"
@@ -14,6 +15,7 @@
 
 using namespace step1x;
 using step1x::test::kGolden;
+using step1x::test::ModelCopy;
 
 namespace {
 
@@ -92,4 +94,42 @@ TEST_CASE("a prompt that may be truncated is cut where the model's limit is, and
   CHECK(made(kLong + " make it darker", kLong) == first);
   CHECK(made("make it red", "") != first);
   CHECK(cuts.empty());
+}
+
+TEST_CASE("a stage that gives NaN or infinity is an error of the model's files that names the stage") {
+  struct Damage {
+    const char* file;
+    const char* tensor;
+    const char* stage;
+  };
+  for (const Damage& damage :
+       {Damage{"Qwen2.5-VL-7B-Instruct/model.safetensors", "model.norm.weight", "the text encoder gave"},
+        Damage{"Qwen2.5-VL-7B-Instruct/model.safetensors", "visual.patch_embed.proj.weight", "the text encoder gave"},
+        Damage{"step1x-edit-v1p1-official.safetensors", "single_blocks.1.linear2.weight",
+               "the transformer, by step 1 of 2, gave"},
+        Damage{"step1x-edit-v1p1-official.safetensors", "connector.S.input_embedder.weight",
+               "the transformer, by step 1 of 2, gave"},
+        Damage{"vae.safetensors", "encoder.mid.block_1.conv1.weight", "the VAE's encoder gave"},
+        Damage{"vae.safetensors", "decoder.up.0.block.0.conv1.weight", "the VAE's decoder gave"},
+        Damage{"vae.safetensors", "decoder.conv_out.bias", "the VAE's decoder gave"}}) {
+    CAPTURE(std::string(damage.tensor));
+    const ModelCopy model(kGolden / "bundle");
+    model.spoil(damage.file, damage.tensor, 0xff);
+    const auto problem = problem_of(Pipeline(find_layout(model.path())), job_of("red"));
+    REQUIRE(problem);
+    const std::string text = problem->what();
+    CAPTURE(text);
+    CHECK(problem->code() == ErrorCode::model_missing);
+    CHECK(text.starts_with(model.path().string()));
+    CHECK(text.find(damage.stage) != std::string::npos);
+  }
+}
+
+TEST_CASE("numbers that overflow are an error too, and not a black picture") {
+  const ModelCopy model(kGolden / "bundle");
+  model.spoil("step1x-edit-v1p1-official.safetensors", "img_in.weight", 0x7f);
+  const auto problem = problem_of(Pipeline(find_layout(model.path())), job_of("red"));
+  REQUIRE(problem);
+  CHECK(std::string(problem->what()).find("the transformer, by step 1 of 2, gave NaN or infinity") !=
+        std::string::npos);
 }
