@@ -208,6 +208,11 @@ void require(const std::string& file, const json& object, std::string_view where
   fail(file, fmt::format("'{}.{}' is {}, and only {} is supported", where, field, brief(found), wanted.dump()));
 }
 
+// Qwen2's and Qwen2.5's. Another one could take for ever on a short text, as (a+)+$ does, and would be another
+// tokenizer in any case.
+constexpr std::string_view kKnownPattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
 // The splitting pattern, after checking that nothing else is asked for.
 std::string checked_pattern(const std::string& file, const json& rest) {
   require(file, rest.value("normalizer", json()), "normalizer", "type", "NFC");
@@ -232,6 +237,10 @@ std::string checked_pattern(const std::string& file, const json& rest) {
   const json pattern = steps[0].value("pattern", json());
   if (!pattern.is_object() || !pattern.contains("Regex") || !pattern["Regex"].is_string()) {
     fail(file, "'pretokenizers[0].pattern' is not a Regex");
+  }
+  if (pattern["Regex"] != kKnownPattern) {
+    fail(file, fmt::format("'pretokenizers[0].pattern.Regex' is {}, and only the splitting pattern of Qwen2 is known",
+                           brief(pattern["Regex"])));
   }
   return pattern["Regex"].get<std::string>();
 }

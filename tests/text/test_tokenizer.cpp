@@ -144,7 +144,9 @@ TEST_CASE("a tokenizer of another kind is refused by what it asks for") {
   CHECK(mentions(with("/normalizer", nullptr), "normalizer.type"));
   CHECK(mentions(with("/pre_tokenizer/pretokenizers/0/invert", true), "invert"));
   CHECK(mentions(with("/pre_tokenizer/pretokenizers/0/behavior", "Removed"), "behavior"));
-  CHECK(mentions(with("/pre_tokenizer/pretokenizers/0/pattern/Regex", "(("), "splitting pattern"));
+  for (const char* pattern : {"((", "(a+)+$", ""})
+    CHECK(
+        mentions(with("/pre_tokenizer/pretokenizers/0/pattern/Regex", pattern), "'pretokenizers[0].pattern.Regex' is"));
   CHECK(mentions(with("/pre_tokenizer/pretokenizers/1/add_prefix_space", true), "add_prefix_space"));
   CHECK(mentions(with("/added_tokens/0/lstrip", true), "lstrip"));
   CHECK(mentions(with("/added_tokens/0/normalized", true), "normalized"));
