@@ -82,6 +82,7 @@ Result ModelRunner::compute(const Job& job, Progress& progress) const {
     model_->check_limit();
   };
   options.before_layer = [&](const at::Tensor&) { check(); };
+  options.before_vae_block = check;
   options.observe = [&](std::string_view name, const at::Tensor&) {
     if (name == "times" || name == "transformer") model_->memory().wait();
     if (name == "times") placing = Clock::now();

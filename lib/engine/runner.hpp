@@ -61,7 +61,7 @@ class Progress {
   // Waits until no other worker of this user has its model on that GPU, a while at most; then the log says so, and
   // there is no lock. Throws Error(cancelled).
   virtual std::optional<ipc::Lock> lock_gpu(const std::string& uuid) = 0;
-  // Throws Error(cancelled) when the job is not wanted any more. To be called at least once per transformer block.
+  // Throws Error(cancelled) when the job is not wanted any more. To be called at least once per block of the model.
   virtual void check() = 0;
 };
 

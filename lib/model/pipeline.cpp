@@ -138,7 +138,7 @@ Picture Pipeline::finish(const JobOptions& job, DenoiseInput input) const {
   };
   const at::Tensor denoised = denoised_latents();
   const at::Tensor latents = unpack(denoised, input.rows, input.columns);
-  const at::Tensor decoded = vae_.decode(latents, at::kFloat, job.tiling);
+  const at::Tensor decoded = vae_.decode(latents, at::kFloat, job.tiling, job.before_vae_block);
   check_finite(decoded, at::kFloat, "the VAE's decoder");
   observe(job, "decoded", decoded);
   return picture_of(decoded, files_->layout.kind);
@@ -152,7 +152,8 @@ Picture Pipeline::edit(RgbView picture, int size_level, const JobOptions& job) c
   const Prompts prompts = read_prompts(job, working.encoder.view());
   observe(job, "vae_input", working.vae);
   const VaeConfig& vae = vae_.config();
-  const at::Tensor moments = vae_.moments(working.vae.to(options_.device), options_.dtype, job.tiling).to(at::kFloat);
+  const at::Tensor moments =
+      vae_.moments(working.vae.to(options_.device), options_.dtype, job.tiling, job.before_vae_block).to(at::kFloat);
   check_finite(moments, options_.dtype, "the VAE's encoder");
   observe(job, "moments", moments);
   const std::vector<std::int64_t> shape{1, vae.latent_channels, moments.size(2), moments.size(3)};

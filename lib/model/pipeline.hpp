@@ -46,8 +46,9 @@ struct JobOptions {
   std::optional<GuidanceDamping> damping;  // not set: what the layout's reference does
   std::optional<VaeTiling> tiling;         // not set: the VAE works on the whole picture
   DenoiseOptions denoise;
-  // Before each layer of the text encoder and its vision tower, for cancelling.
+  // Before each layer of the text encoder and its vision tower, for cancelling; and before each block of the VAE.
   LayerHook before_layer;
+  VaeHook before_vae_block;
   // Called with what the stages make, by name: "resized" (bytes), "vae_input", "moments", "posterior_noise",
   // "reference_latents", "noise", "text.0", "text.1", "times", "decoded".
   std::function<void(std::string_view, const at::Tensor&)> observe;

@@ -59,3 +59,19 @@ TEST_CASE("what was cut off of a prompt is in the result, and nothing where it i
   CHECK(cuts["prompt_cut"]["tokens"] > 64);
   CHECK(cuts["prompt_cut"]["after"].get<std::string>().starts_with("xx"));
 }
+
+TEST_CASE("a client that leaves while its picture is decoded is heard at the next block of the VAE") {
+  engine::ModelRunner runner;
+  Client client;
+  runner.run(job_of("red"), client);
+  CHECK(client.checks > 10);
+  Client leaving;
+  leaving.leaves = true;
+  try {
+    runner.run(job_of("red"), leaving);
+    FAIL("there is a picture");
+  } catch (const Error& problem) {
+    CHECK(problem.code() == ErrorCode::cancelled);
+  }
+  CHECK(leaving.checks == 1);
+}

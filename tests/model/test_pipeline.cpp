@@ -57,6 +57,7 @@ const std::string kLong(400, 'x');
 TEST_CASE("a prompt that is longer than the model takes is refused before anything is computed, with both numbers") {
   JobOptions job = job_of(kLong);
   job.before_layer = [](const at::Tensor&) { FAIL("the text encoder runs"); };
+  job.before_vae_block = [] { FAIL("the VAE runs"); };
   const auto problem = problem_of(native(), job);
   REQUIRE(problem);
   CHECK(problem->code() == ErrorCode::bad_prompt);
@@ -132,4 +133,44 @@ TEST_CASE("numbers that overflow are an error too, and not a black picture") {
   REQUIRE(problem);
   CHECK(std::string(problem->what()).find("the transformer, by step 1 of 2, gave NaN or infinity") !=
         std::string::npos);
+}
+
+TEST_CASE("a job that is cancelled while the VAE encodes or decodes ends before its next block") {
+  for (const std::string_view after : {"vae_input", "step"}) {
+    for (const bool tiled : {false, true}) {
+      CAPTURE(std::string(after));
+      CAPTURE(tiled);
+      bool begun = false;
+      int blocks = 0;
+      JobOptions job = job_of("red");
+      if (tiled) job.tiling = VaeTiling{4, 2};
+      job.observe = [&](std::string_view name, const at::Tensor&) {
+        begun = begun || name == after;
+        if (begun && (name == "moments" || name == "decoded")) FAIL("the VAE went to its end");
+      };
+      job.denoise.after_step = [&](int step, const at::Tensor&, const at::Tensor&) {
+        begun = begun || (after == "step" && step + 1 == job.steps);
+      };
+      // In the middle of the VAE's work, not at its beginning.
+      job.before_vae_block = [&] {
+        if (begun && ++blocks == 5) throw Error(ErrorCode::cancelled, "cancelled");
+      };
+      const auto problem = problem_of(native(), job);
+      REQUIRE(problem);
+      CHECK(problem->code() == ErrorCode::cancelled);
+      CHECK(blocks == 5);
+    }
+  }
+}
+
+TEST_CASE("whether a job is wanted is asked before every block of the VAE") {
+  int blocks = 0;
+  const at::Tensor picture = at::zeros({1, 3, 32, 32});
+  const VaeConfig& config = native().vae().config();
+  const at::Tensor moments = native().vae().moments(picture, at::kFloat, {}, [&] { ++blocks; });
+  // First and last convolution, the three in the middle, and the levels with what is between them.
+  CHECK(blocks == 2 + 3 + config.levels() * config.blocks + config.levels() - 1);
+  blocks = 0;
+  native().vae().decode(moments.narrow(1, 0, config.latent_channels), at::kFloat, {}, [&] { ++blocks; });
+  CHECK(blocks == 2 + 3 + config.levels() * (config.blocks + 1) + config.levels() - 1);
 }
