@@ -85,14 +85,10 @@ void run_job(LifeLine& line, Runner& runner, const ipc::Message& message) {
   try {
     const Job job = read_job(message);
     const Result result = runner.run(job, reporter);
-    line.send({{"event", "done"},
-               {"id", id},
-               {"fd", "result"},
-               {"width", result.width},
-               {"height", result.height},
-               {"seed", job.seed},
-               {"timings", result.timings}},
-              result.picture.get());
+    Json done = {{"event", "done"},         {"id", id},         {"fd", "result"},           {"width", result.width},
+                 {"height", result.height}, {"seed", job.seed}, {"timings", result.timings}};
+    done.update(result.cuts);
+    line.send(done, result.picture.get());
   } catch (const Error& problem) {
     line.send({{"event", "error"},
                {"id", id},

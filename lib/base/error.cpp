@@ -19,6 +19,7 @@ constexpr std::array kRows{
     Row{ErrorCode::model_missing, "model_missing", ExitCode::model_missing, false},
     Row{ErrorCode::out_of_memory, "out_of_memory", ExitCode::out_of_memory, false},
     Row{ErrorCode::bad_image, "bad_image", ExitCode::bad_image, false},
+    Row{ErrorCode::bad_prompt, "bad_prompt", ExitCode::usage, false},
     Row{ErrorCode::busy, "busy", ExitCode::busy, true},
     Row{ErrorCode::timeout, "timeout", ExitCode::busy, true},
     Row{ErrorCode::cancelled, "cancelled", ExitCode::interrupted, true},

@@ -17,7 +17,7 @@ namespace step1x {
 enum class ExitCode {
   ok = 0,
   failure = 1,        // anything without a code of its own
-  usage = 2,          // flags, configuration
+  usage = 2,          // flags, configuration, a prompt that the model cannot take
   partial = 3,        // a batch in which some items failed
   model_missing = 4,  // no model, or its files are damaged
   out_of_memory = 5,  // on the device
@@ -32,6 +32,7 @@ enum class ErrorCode {
   model_missing,     // see ExitCode
   out_of_memory,     // on the device
   bad_image,         // input picture
+  bad_prompt,        // longer than the model takes, or with one of its markers
   busy,              // refused because of other work: queue full, offload during a job
   timeout,           // --timeout ran out
   cancelled,         // by its client

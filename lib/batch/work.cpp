@@ -58,7 +58,7 @@ std::string_view name(Verdict verdict) {
 }
 
 bool is_final(ErrorCode code) {
-  return code == ErrorCode::bad_image || code == ErrorCode::usage;
+  return code == ErrorCode::bad_image || code == ErrorCode::bad_prompt || code == ErrorCode::usage;
 }
 
 bool asks_for_another(const Work& work, const ModelStamp& model, const Json& line) {

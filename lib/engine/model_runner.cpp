@@ -72,11 +72,17 @@ Result ModelRunner::compute(const Job& job, Progress& progress) const {
   options.seeds.latents = static_cast<std::uint64_t>(job.seed);
   options.damping = damping_of(job.guidance_damping);
   if (job.vae_tiling) options.tiling = VaeTiling{};
+  options.truncate = job.truncate;
+  Result result;
+  options.cut = [&](std::string_view what, const PromptCut& cut) {
+    result.cuts[fmt::format("{}_cut", what)] = {{"tokens", cut.tokens}, {"kept", cut.kept}, {"after", cut.after}};
+  };
   const auto check = [&] {
     progress.check();
     model_->check_limit();
   };
   options.before_layer = [&](const at::Tensor&) { check(); };
+  options.before_vae_block = check;
   options.observe = [&](std::string_view name, const at::Tensor&) {
     if (name == "times" || name == "transformer") model_->memory().wait();
     if (name == "times") placing = Clock::now();
@@ -102,7 +108,6 @@ Result ModelRunner::compute(const Job& job, Progress& progress) const {
   } else {
     picture = pipeline.generate(size, options);
   }
-  Result result;
   result.width = picture.size.width;
   result.height = picture.size.height;
   result.picture = sealed(picture);

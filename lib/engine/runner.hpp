@@ -26,6 +26,7 @@ struct Result {
   int width = 0;
   int height = 0;
   ipc::Json timings = ipc::Json::object();  // seconds by name, see protocol.md section 5
+  ipc::Json cuts = ipc::Json::object();     // "prompt_cut", "negative_prompt_cut": the same
 };
 
 // The worker's answer to a runner that asked for the host arena (protocol.md, section 7).
@@ -60,7 +61,7 @@ class Progress {
   // Waits until no other worker of this user has its model on that GPU, a while at most; then the log says so, and
   // there is no lock. Throws Error(cancelled).
   virtual std::optional<ipc::Lock> lock_gpu(const std::string& uuid) = 0;
-  // Throws Error(cancelled) when the job is not wanted any more. To be called at least once per transformer block.
+  // Throws Error(cancelled) when the job is not wanted any more. To be called at least once per block of the model.
   virtual void check() = 0;
 };
 

@@ -14,14 +14,16 @@ namespace {
 
 using nlohmann::json;
 
+// Pictures are made smaller for the one and larger for the other, which takes memory.
 constexpr std::int64_t kMaxPixels = std::int64_t{1} << 32;
+constexpr std::int64_t kMostMinPixels = std::int64_t{1} << 22;
 
-void take_pixels(const json& object, const char* key, std::int64_t& value, const std::string& file) {
+void take_pixels(const json& object, const char* key, std::int64_t most, std::int64_t& value, const std::string& file) {
   const auto found = object.find(key);
   if (found == object.end() || found->is_null()) return;
-  if (!found->is_number_integer() || *found < 1 || *found > kMaxPixels) {
-    throw Error::format(ErrorCode::model_missing, "{}: '{}' is {}, expected a number of pixels", file, key,
-                        found->dump());
+  if (!found->is_number_integer() || *found < 1 || *found > most) {
+    throw Error::format(ErrorCode::model_missing, "{}: '{}' is {}, expected a number of pixels from 1 to {}", file, key,
+                        brief(*found), most);
   }
   value = found->get<std::int64_t>();
 }
@@ -31,21 +33,22 @@ void take_size(const json& object, const char* key, int& value, const std::strin
   if (found == object.end() || found->is_null()) return;
   if (!found->is_number_integer() || *found < 1 || *found > 1000) {
     throw Error::format(ErrorCode::model_missing, "{}: '{}' is {}, expected a small whole number", file, key,
-                        found->dump());
+                        brief(*found));
   }
   value = found->get<int>();
 }
 
-// `least` keeps a divisor from being zero.
+// Of colours from 0 to 1. `least` keeps a divisor from being zero.
 void take_channels(const json& object, const char* key, double least, std::array<double, 3>& values,
                    const std::string& file) {
   const auto found = object.find(key);
   if (found == object.end() || found->is_null()) return;
-  const bool fits = found->is_array() && found->size() == values.size() &&
-                    std::ranges::all_of(*found, [&](const json& each) { return each.is_number() && each >= least; });
+  const bool fits =
+      found->is_array() && found->size() == values.size() &&
+      std::ranges::all_of(*found, [&](const json& each) { return each.is_number() && each >= least && each <= 1; });
   if (!fits) {
-    throw Error::format(ErrorCode::model_missing, "{}: '{}' is {}, expected three numbers from {}", file, key,
-                        found->dump(), least);
+    throw Error::format(ErrorCode::model_missing, "{}: '{}' is {}, expected three numbers from {} to 1", file, key,
+                        brief(*found), least);
   }
   values = found->get<std::array<double, 3>>();
 }
@@ -77,20 +80,20 @@ EncoderPictureConfig read_encoder_picture_config(const ModelLayout& layout, cons
     take_size(processor, "merge_size", config.merge_size, file);
     take_size(processor, "temporal_patch_size", config.temporal_patch_size, file);
     take_channels(processor, "image_mean", 0, config.mean, file);
-    take_channels(processor, "image_std", 1e-6, config.deviation, file);
+    take_channels(processor, "image_std", 1e-3, config.deviation, file);
     // The native code overrides this range.
     if (layout.kind == LayoutKind::diffusers) {
       if (const auto size = processor.find("size"); size != processor.end() && size->is_object()) {
-        take_pixels(*size, "shortest_edge", config.min_pixels, file);
-        take_pixels(*size, "longest_edge", config.max_pixels, file);
+        take_pixels(*size, "shortest_edge", kMostMinPixels, config.min_pixels, file);
+        take_pixels(*size, "longest_edge", kMaxPixels, config.max_pixels, file);
       }
-      take_pixels(processor, "min_pixels", config.min_pixels, file);
-      take_pixels(processor, "max_pixels", config.max_pixels, file);
+      take_pixels(processor, "min_pixels", kMostMinPixels, config.min_pixels, file);
+      take_pixels(processor, "max_pixels", kMaxPixels, config.max_pixels, file);
     }
   }
   if (text.is_object()) {
-    take_pixels(text, "min_pixels", config.min_pixels, layout.config.string());
-    take_pixels(text, "max_pixels", config.max_pixels, layout.config.string());
+    take_pixels(text, "min_pixels", kMostMinPixels, config.min_pixels, layout.config.string());
+    take_pixels(text, "max_pixels", kMaxPixels, config.max_pixels, layout.config.string());
   }
   return config;
 }

@@ -5,6 +5,8 @@ namespace step1x {
 TransformerFiles open_transformer(const ModelLayout& layout) {
   TransformerFiles files{transformer_config(layout), Checkpoint(layout.transformer), {}};
   check_version(files.checkpoint, layout);
+  check_counts(files.checkpoint, layout.kind == LayoutKind::flat ? layout.config : layout.transformer_config,
+               block_counts(files.config, layout.kind));
   files.table = transformer_table(files.config, layout.kind);
   check_weights(files.checkpoint, files.table);
   return files;
@@ -12,6 +14,8 @@ TransformerFiles open_transformer(const ModelLayout& layout) {
 
 VaeFiles open_vae(const ModelLayout& layout) {
   VaeFiles files{vae_config(layout), Checkpoint(layout.vae), {}};
+  check_counts(files.checkpoint, layout.kind == LayoutKind::flat ? layout.config : layout.vae_config,
+               block_counts(files.config, layout.kind));
   files.table = vae_table(files.config, layout.kind);
   check_weights(files.checkpoint, files.table);
   return files;

@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "model/encoder_patches.hpp"
 #include "model/packing.hpp"
+#include "nn/finite.hpp"
 
 namespace step1x {
 
@@ -55,14 +56,42 @@ TextEncoder Pipeline::text_encoder() const {
   return {files_->text_encoder.config, source_(ModelPart::text_encoder)};
 }
 
-std::vector<TextInput> Pipeline::encode_texts(const JobOptions& job, RgbView picture, PictureSize working) const {
-  const EncoderPatches patches = encoder_patches(picture, files_->picture, files_->layout.kind);
+// Of which the picture would be black, or noise. `type`: what the stage computed in.
+void Pipeline::check_finite(const at::Tensor& x, at::ScalarType type, std::string_view stage) const {
+  if (all_finite(x)) return;
+  throw Error::format(ErrorCode::model_missing,
+                      "{}: {} gave NaN or infinity: the model's files are damaged (get them again), or {} is too low a "
+                      "precision for them",
+                      files_->layout.folder.string(), stage, c10::toString(type));
+}
+
+// Before anything is computed, so that what is wrong with a prompt is told at once.
+Pipeline::Prompts Pipeline::read_prompts(const JobOptions& job, RgbView picture) const {
+  Prompts prompts{encoder_patches(picture, files_->picture, files_->layout.kind), {}};
+  const auto add = [&](const std::string& text, std::string_view member, std::string_view what) {
+    prompts.texts.push_back(encode_prompt(files_->tokenizer, files_->prompt, text, prompts.patches.tokens, what));
+    const std::optional<PromptCut> cut = find_cut(files_->tokenizer, prompts.texts.back());
+    if (!cut) return;
+    if (!job.truncate) {
+      throw Error::format(
+          ErrorCode::bad_prompt,
+          "{} is too long: it has {} tokens with the picture's {}, and this model takes {}; shorten it, "
+          "or have its end cut off with --truncate",
+          what, cut->tokens, prompts.patches.tokens, cut->kept);
+    }
+    if (job.cut) job.cut(member, *cut);
+  };
+  add(job.prompt, "prompt", "the prompt");
+  if (is_guided(job, files_->layout.kind)) add(job.negative_prompt, "negative_prompt", "the negative prompt");
+  return prompts;
+}
+
+std::vector<TextInput> Pipeline::encode_texts(const JobOptions& job, const Prompts& prompts,
+                                              PictureSize working) const {
+  const EncoderPatches& patches = prompts.patches;
   const TextEncoder encoder = text_encoder();
   const TextEncoderConfig& config = encoder.config();
-  const auto encode = [&](const std::string& prompt) {
-    return encode_prompt(files_->tokenizer, files_->prompt, prompt, patches.tokens);
-  };
-  const EncodedPrompt positive = encode(job.prompt);
+  const EncodedPrompt& positive = prompts.texts.front();
   const PictureTokens tokens =
       encoder.encode_picture(patches.pixels.to(options_.device, options_.dtype), patches.grid, job.before_layer);
   const std::int64_t merge = config.vision.merge_size;
@@ -73,11 +102,12 @@ std::vector<TextInput> Pipeline::encode_texts(const JobOptions& job, RgbView pic
                                  vae_.config().factor()};
   std::vector<TextInput> texts;
   const auto add = [&](const EncodedPrompt& prompt, const TextEncoding& encoding) {
+    check_finite(encoding.hidden, options_.dtype, "the text encoder");
     texts.push_back(text_input(prompt, encoding, files_->layout.version, geometry, config.image_token));
     observe(job, texts.size() == 1 ? "text.0" : "text.1", texts.back().states);
   };
-  if (is_guided(job, files_->layout.kind)) {
-    const EncodedPrompt negative = encode(job.negative_prompt);
+  if (prompts.texts.size() > 1) {
+    const EncodedPrompt& negative = prompts.texts.back();
     const auto [first, second] = encoder.encode_pair(positive, negative, tokens, job.before_layer);
     add(positive, first);
     add(negative, second);
@@ -97,11 +127,19 @@ Picture Pipeline::finish(const JobOptions& job, DenoiseInput input) const {
     // Its weights are let go before the decoding.
     const TransformerParts parts = transformer();
     observe(job, "transformer", {});
-    return denoise(parts, input, job.denoise);
+    DenoiseOptions options = job.denoise;
+    options.after_step = [&](int step, const at::Tensor& velocity, const at::Tensor& latents) {
+      // On a GPU looking at a number waits for all that was asked for before it: what is wrong stays wrong to the end.
+      if (latents.is_cpu() || step + 1 == job.steps)
+        check_finite(latents, options_.dtype, fmt::format("the transformer, by step {} of {},", step + 1, job.steps));
+      if (job.denoise.after_step) job.denoise.after_step(step, velocity, latents);
+    };
+    return denoise(parts, input, options);
   };
   const at::Tensor denoised = denoised_latents();
   const at::Tensor latents = unpack(denoised, input.rows, input.columns);
-  const at::Tensor decoded = vae_.decode(latents, at::kFloat, job.tiling);
+  const at::Tensor decoded = vae_.decode(latents, at::kFloat, job.tiling, job.before_vae_block);
+  check_finite(decoded, at::kFloat, "the VAE's decoder");
   observe(job, "decoded", decoded);
   return picture_of(decoded, files_->layout.kind);
 }
@@ -111,9 +149,12 @@ Picture Pipeline::edit(RgbView picture, int size_level, const JobOptions& job) c
   const WorkingPicture working =
       working_picture(picture, size_level, multiple(), files_->layout.kind, files_->layout.version);
   observe(job, "resized", at::tensor(working.encoder.rgb, at::kByte));
+  const Prompts prompts = read_prompts(job, working.encoder.view());
   observe(job, "vae_input", working.vae);
   const VaeConfig& vae = vae_.config();
-  const at::Tensor moments = vae_.moments(working.vae.to(options_.device), options_.dtype, job.tiling).to(at::kFloat);
+  const at::Tensor moments =
+      vae_.moments(working.vae.to(options_.device), options_.dtype, job.tiling, job.before_vae_block).to(at::kFloat);
+  check_finite(moments, options_.dtype, "the VAE's encoder");
   observe(job, "moments", moments);
   const std::vector<std::int64_t> shape{1, vae.latent_channels, moments.size(2), moments.size(3)};
   const at::TensorOptions options = at::TensorOptions(options_.dtype).device(options_.device);
@@ -124,7 +165,7 @@ Picture Pipeline::edit(RgbView picture, int size_level, const JobOptions& job) c
   observe(job, "reference_latents", reference);
 
   DenoiseInput input;
-  input.texts = encode_texts(job, working.encoder.view(), working.encoder.size);
+  input.texts = encode_texts(job, prompts, working.encoder.size);
   input.noise = pack(noise.latents);
   input.reference = pack(reference);
   input.rows = shape[2] / kTokenSide;
@@ -149,7 +190,7 @@ Picture Pipeline::generate(PictureSize size, const JobOptions& job) const {
   input.columns = up(size.width);
   const Picture black{kBlackPicture, std::vector<std::uint8_t>(static_cast<std::size_t>(kBlackPicture.width) *
                                                                kBlackPicture.height * 3)};
-  input.texts = encode_texts(job, black.view(), kBlackPicture);
+  input.texts = encode_texts(job, read_prompts(job, black.view()), kBlackPicture);
   const at::TensorOptions options = at::TensorOptions(options_.dtype).device(options_.device);
   const std::vector<std::int64_t> shape{1, vae_.config().latent_channels, input.rows * kTokenSide,
                                         input.columns * kTokenSide};

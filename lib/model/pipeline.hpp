@@ -6,7 +6,8 @@
 // VAE, which is small, encodes before and decodes after, and is kept.
 //
 // Where the references of the two layouts differ (damping, noise, rounding, preprocessing), each layout follows its
-// own. Errors: Error(bad_image) and Error(usage) from a job, and what a hook throws.
+// own. Errors: Error(bad_image), Error(bad_prompt) and Error(usage) from a job, Error(model_missing) where a stage
+// gives NaN or infinity, and what a hook throws.
 #pragma once
 
 #include <functional>
@@ -34,6 +35,10 @@ struct PipelineOptions {
 struct JobOptions {
   std::string prompt;
   std::string negative_prompt;
+  // Of a prompt that is longer than the model takes, the beginning counts and `cut` is told; else it is refused.
+  // `what`: "prompt" or "negative_prompt".
+  bool truncate = false;
+  std::function<void(std::string_view what, const PromptCut& cut)> cut;
   int steps = 28;
   // Below 0 (diffusers: up to 1) the prompt is followed without guidance.
   double guidance = 6;
@@ -41,8 +46,9 @@ struct JobOptions {
   std::optional<GuidanceDamping> damping;  // not set: what the layout's reference does
   std::optional<VaeTiling> tiling;         // not set: the VAE works on the whole picture
   DenoiseOptions denoise;
-  // Before each layer of the text encoder and its vision tower, for cancelling.
+  // Before each layer of the text encoder and its vision tower, for cancelling; and before each block of the VAE.
   LayerHook before_layer;
+  VaeHook before_vae_block;
   // Called with what the stages make, by name: "resized" (bytes), "vae_input", "moments", "posterior_noise",
   // "reference_latents", "noise", "text.0", "text.1", "times", "decoded".
   std::function<void(std::string_view, const at::Tensor&)> observe;
@@ -72,7 +78,13 @@ class Pipeline {
 
  private:
   Pipeline(std::shared_ptr<const ModelFiles> files, const PipelineOptions& options);
-  std::vector<TextInput> encode_texts(const JobOptions& job, RgbView picture, PictureSize working) const;
+  struct Prompts {
+    EncoderPatches patches;
+    std::vector<EncodedPrompt> texts;  // the prompt, and where there is guidance the negative prompt
+  };
+  void check_finite(const at::Tensor& x, at::ScalarType type, std::string_view stage) const;
+  Prompts read_prompts(const JobOptions& job, RgbView picture) const;
+  std::vector<TextInput> encode_texts(const JobOptions& job, const Prompts& prompts, PictureSize working) const;
   Picture finish(const JobOptions& job, DenoiseInput input) const;
 
   std::shared_ptr<const ModelFiles> files_;

@@ -8,6 +8,10 @@ namespace step1x {
 
 namespace {
 
+// Of mu, whose exponential is the factor: all times would be 1 or 0.
+constexpr double kMostShift = 10;
+constexpr double kMostFactor = 1e4;
+
 double as_float(double value) {
   return static_cast<double>(static_cast<float>(value));
 }
@@ -17,7 +21,7 @@ double as_float(double value) {
 SchedulerConfig scheduler_config(const ModelLayout& layout) {
   SchedulerConfig config;
   if (layout.scheduler_config.empty()) return config;
-  const ConfigReader file(layout.scheduler_config);
+  ConfigReader file(layout.scheduler_config);
   file.require("_class_name", "FlowMatchEulerDiscreteScheduler");
   file.require("num_train_timesteps", 1000);
   file.require("time_shift_type", "exponential");
@@ -28,10 +32,10 @@ SchedulerConfig scheduler_config(const ModelLayout& layout) {
   }
   file.read("base_image_seq_len", config.base_tokens);
   file.read("max_image_seq_len", config.max_tokens);
-  file.read("base_shift", config.base_shift);
-  file.read("max_shift", config.max_shift);
+  file.read("base_shift", config.base_shift, -kMostShift, kMostShift);
+  file.read("max_shift", config.max_shift, -kMostShift, kMostShift);
   file.read("use_dynamic_shifting", config.dynamic);
-  file.read("shift", config.shift);
+  file.read("shift", config.shift, 1 / kMostFactor, kMostFactor);
   if (config.max_tokens <= config.base_tokens) file.fail("max_image_seq_len", "more than base_image_seq_len");
   return config;
 }

@@ -17,26 +17,35 @@ using nlohmann::json;
 // Looks keys up in several objects of one file, the first that has a value wins.
 class Reader {
  public:
-  Reader(std::string file, std::vector<const json*> objects, std::string_view part)
-      : file_(std::move(file)), part_(part), objects_(std::move(objects)) {}
+  // `released_width`: the hidden_size of the released model. One of another width has to say all of its numbers: no
+  // tensor's shape would tell that a missing one is not the released one.
+  Reader(std::string file, std::vector<const json*> objects, std::string_view part, std::int64_t released_width = 0)
+      : file_(std::move(file)), part_(part), objects_(std::move(objects)) {
+    const json* width = find("hidden_size");
+    released_ = width != nullptr && *width == released_width;
+  }
 
   // A number that a dimension or a token can have.
   std::int64_t integer(const char* key, std::int64_t least = 1) const { return whole(key, need(key), least); }
+  // The released model's number where there is none.
   std::int64_t integer_or(const char* key, std::int64_t otherwise) const {
     const json* value = find(key);
-    return value == nullptr ? otherwise : whole(key, *value, 1);
+    return value == nullptr && released_ ? otherwise : integer(key);
   }
 
-  double number_or(const char* key, double otherwise) const {
-    const json* value = find(key);
-    if (value == nullptr) return otherwise;
-    if (!value->is_number() || !(value->get<double>() > 0)) refuse(key, *value, "a positive number");
-    return value->get<double>();
+  double number_or(const char* key, double otherwise, double least, double most) const {
+    if (find(key) == nullptr && released_) return otherwise;
+    const json& value = need(key);
+    // False for NaN.
+    if (!value.is_number() || !(value.get<double>() >= least && value.get<double>() <= most)) {
+      refuse(key, value, fmt::format("a number from {} to {}", least, most));
+    }
+    return value.get<double>();
   }
 
   std::vector<std::int64_t> integers(const char* key, std::int64_t least) const {
     const json& value = need(key);
-    if (!value.is_array() || value.size() > 1000) refuse(key, value, "a list of numbers");
+    if (!value.is_array() || value.empty() || value.size() > 1000) refuse(key, value, "a list of numbers");
     std::vector<std::int64_t> result;
     for (const json& each : value) result.push_back(whole(key, each, least));
     return result;
@@ -56,8 +65,8 @@ class Reader {
   }
 
   [[noreturn]] void refuse(const char* key, const json& value, std::string_view expected) const {
-    throw Error::format(ErrorCode::model_missing, "{}: {}'{}' is {}, expected {}", file_, part_, key,
-                        value.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 80), expected);
+    throw Error::format(ErrorCode::model_missing, "{}: {}'{}' is {}, expected {}", file_, part_, key, brief(value),
+                        expected);
   }
 
  private:
@@ -71,6 +80,7 @@ class Reader {
   std::string file_;
   std::string_view part_;
   std::vector<const json*> objects_;
+  bool released_ = false;
 };
 
 void need_silu(const Reader& reader) {
@@ -89,7 +99,8 @@ VisionConfig read_vision(const Reader& reader, std::int64_t text_hidden) {
   config.hidden = reader.integer("hidden_size");
   config.intermediate = reader.integer("intermediate_size");
   config.heads = reader.integer("num_heads");
-  config.channels = reader.integer_or("in_chans", reader.integer_or("in_channels", config.channels));
+  // Two names, by the version of transformers.
+  config.channels = reader.integer_or(reader.find("in_chans") != nullptr ? "in_chans" : "in_channels", config.channels);
   config.patch_size = reader.integer_or("patch_size", config.patch_size);
   config.merge_size = reader.integer_or("spatial_merge_size", config.merge_size);
   config.temporal_patch_size = reader.integer_or("temporal_patch_size", config.temporal_patch_size);
@@ -99,6 +110,10 @@ VisionConfig read_vision(const Reader& reader, std::int64_t text_hidden) {
   if (config.channels != 3) reader.refuse("in_chans", config.channels, "3");
   if (config.patch_size > 1000 || config.merge_size > 1000 || config.temporal_patch_size > 1000) {
     reader.refuse("patch_size", config.patch_size, "no more than 1000, as of spatial_merge_size, temporal_patch_size");
+  }
+  if (std::ranges::any_of(config.full_attention_layers, [&](std::int64_t layer) { return layer >= config.layers; })) {
+    reader.refuse("fullatt_block_indexes", reader.need("fullatt_block_indexes"),
+                  fmt::format("layers from 0 to {}", config.layers - 1));
   }
   if (config.window_tokens() < 1) {
     reader.refuse("window_size", config.window_size,
@@ -122,7 +137,7 @@ TextEncoderConfig read_text_encoder_config(const std::filesystem::path& path) {
   // Token ids may be null in the nested form and given at the top.
   std::vector<const json*> text{&file};
   if (const json* nested = object("text_config")) text.insert(text.begin(), nested);
-  const Reader reader(path.string(), text, "");
+  const Reader reader(path.string(), text, "", 3584);
 
   need_silu(reader);
   TextEncoderConfig config;
@@ -132,8 +147,8 @@ TextEncoderConfig read_text_encoder_config(const std::filesystem::path& path) {
   config.heads = reader.integer("num_attention_heads");
   config.kv_heads = reader.integer("num_key_value_heads");
   config.vocabulary = reader.integer("vocab_size");
-  config.norm_epsilon = reader.number_or("rms_norm_eps", config.norm_epsilon);
-  config.rope_theta = reader.number_or("rope_theta", config.rope_theta);
+  config.norm_epsilon = reader.number_or("rms_norm_eps", config.norm_epsilon, 1e-12, 1);
+  config.rope_theta = reader.number_or("rope_theta", config.rope_theta, 1, 1e12);
   config.image_token = reader.integer("image_token_id", 0);
   config.vision_start_token = reader.integer("vision_start_token_id", 0);
   need_multiple(reader, "hidden_size", config.hidden, config.heads * 2, "num_attention_heads * 2");
@@ -157,7 +172,7 @@ TextEncoderConfig read_text_encoder_config(const std::filesystem::path& path) {
     throw Error::format(ErrorCode::model_missing,
                         "{}: 'vision_config' is missing: a text model where a vision model belongs", path.string());
   }
-  config.vision = read_vision(Reader(path.string(), {vision}, "vision_config "), config.hidden);
+  config.vision = read_vision(Reader(path.string(), {vision}, "vision_config ", 1280), config.hidden);
   return config;
 }
 

@@ -110,11 +110,18 @@ LoadTable text_encoder_table(const TextEncoderConfig& config, const TextEncoderN
   return table.take();
 }
 
+std::vector<BlockCount> block_counts(const TextEncoderConfig& config, const TextEncoderNames& names) {
+  return {{"num_hidden_layers", config.layers, names.text + "layers."},
+          {"vision_config.depth", config.vision.layers, names.vision + "blocks."}};
+}
+
 TextEncoderFiles open_text_encoder(const ModelLayout& layout) {
   Checkpoint checkpoint(layout.text_encoder);
   check_text_encoder(checkpoint, layout);
   const TextEncoderConfig config = read_text_encoder_config(layout.text_encoder_config);
-  LoadTable table = text_encoder_table(config, text_encoder_names(checkpoint));
+  const TextEncoderNames names = text_encoder_names(checkpoint);
+  check_counts(checkpoint, layout.text_encoder_config, block_counts(config, names));
+  LoadTable table = text_encoder_table(config, names);
   std::vector<ExpectedTensor> expected;
   for (const TensorPlan& plan : table) {
     for (const TensorPart& part : plan.parts) expected.push_back({part.source, part.source_shape});

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "model/text_encoder_config.hpp"
+#include "nn/block_counts.hpp"
 #include "nn/weights.hpp"
 #include "weights/layout.hpp"
 
@@ -19,6 +20,9 @@ struct TextEncoderNames {
   std::string text = "model.";
 };
 TextEncoderNames text_encoder_names(const Checkpoint& checkpoint);
+
+// What of the configuration counts blocks, for check_counts().
+std::vector<BlockCount> block_counts(const TextEncoderConfig& config, const TextEncoderNames& names);
 
 LoadTable text_encoder_table(const TextEncoderConfig& config, const TextEncoderNames& names);
 

@@ -10,6 +10,9 @@ namespace step1x {
 
 namespace {
 
+// Far beyond any that is in use: of the base of the rotation's angles.
+constexpr double kMostTheta = 1e12;
+
 std::array<double, 3> reference_offset(ModelVersion version) {
   switch (version) {
     case ModelVersion::v1_0:
@@ -26,7 +29,7 @@ void check(const ConfigReader& file, const std::string& key, bool good, const st
 }
 
 void read_native(TransformerConfig& config, const ConfigReader& file) {
-  const ConfigReader dit = file.section("dit");
+  ConfigReader dit = file.section("dit");
   dit.read("in_channels", config.in_channels);
   dit.read("out_channels", config.out_channels);
   dit.read("vec_in_dim", config.pooled_channels);
@@ -35,13 +38,13 @@ void read_native(TransformerConfig& config, const ConfigReader& file) {
   dit.read("depth", config.depth);
   dit.read("depth_single_blocks", config.single_depth);
   dit.read("axes_dim", config.axes_dim);
-  dit.read("theta", config.theta);
+  dit.read("theta", config.theta, 1, kMostTheta);
   dit.read("qkv_bias", config.qkv_bias);
   double ratio = 4;
-  dit.read("mlp_ratio", ratio);
+  dit.read("mlp_ratio", ratio, 0.01, 100);
   config.mlp_size = static_cast<std::int64_t>(static_cast<double>(config.hidden_size) * ratio);
 
-  const ConfigReader connector = file.section("connector");
+  ConfigReader connector = file.section("connector");
   connector.read("in_channels", config.connector.in_channels);
   connector.read("hidden_size", config.connector.hidden_size);
   connector.read("heads_num", config.connector.heads);
@@ -50,9 +53,11 @@ void read_native(TransformerConfig& config, const ConfigReader& file) {
   dit.read("context_in_dim", context);
   check(dit, "context_in_dim", context == config.connector.hidden_size,
         fmt::format("connector.hidden_size, {}", config.connector.hidden_size));
+  dit.complete();
+  connector.complete();
 }
 
-void read_diffusers(TransformerConfig& config, const ConfigReader& file) {
+void read_diffusers(TransformerConfig& config, ConfigReader& file) {
   std::int64_t head_dim = config.hidden_size / config.heads;
   file.require("_class_name", "Step1XEditTransformer2DModel");
   file.require("guidance_embeds", false);
@@ -80,6 +85,7 @@ void read_diffusers(TransformerConfig& config, const ConfigReader& file) {
   file.read("joint_attention_dim", context);
   check(file, "joint_attention_dim", context == config.connector.hidden_size,
         fmt::format("connector_hidden_size, {}", config.connector.hidden_size));
+  file.complete();
 }
 
 }  // namespace
@@ -92,7 +98,7 @@ TransformerConfig transformer_config(const ModelLayout& layout) {
   const std::filesystem::path& path = flat ? layout.config : layout.transformer_config;
   if (path.empty()) return config;
 
-  const ConfigReader file(path);
+  ConfigReader file(path);
   if (flat) {
     read_native(config, file);
   } else {
@@ -113,6 +119,15 @@ TransformerConfig transformer_config(const ModelLayout& layout) {
         config.connector.hidden_size % config.connector.heads == 0,
         fmt::format("a divisor of the connector's width {}", config.connector.hidden_size));
   return config;
+}
+
+std::vector<BlockCount> block_counts(const TransformerConfig& config, LayoutKind layout) {
+  const bool flat = layout == LayoutKind::flat;
+  return {{flat ? "dit.depth" : "num_layers", config.depth, flat ? "double_blocks." : "transformer_blocks."},
+          {flat ? "dit.depth_single_blocks" : "num_single_layers", config.single_depth,
+           flat ? "single_blocks." : "single_transformer_blocks."},
+          {flat ? "connector.depth" : "connector_depth", config.connector.depth,
+           "connector.S.individual_token_refiner.blocks."}};
 }
 
 }  // namespace step1x

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "nn/block_counts.hpp"
 #include "nn/weights.hpp"
 #include "weights/layout.hpp"
 
@@ -44,6 +45,9 @@ struct TransformerConfig {
 
 // From the layout's config.json; the released dimensions where it has none.
 TransformerConfig transformer_config(const ModelLayout& layout);
+
+// What of them counts blocks, for check_counts().
+std::vector<BlockCount> block_counts(const TransformerConfig& config, LayoutKind layout);
 
 // The tensors of the transformer under the names that lib/model uses, which are the native ones.
 LoadTable transformer_table(const TransformerConfig& config, LayoutKind layout);

@@ -16,14 +16,14 @@ Vae::~Vae() = default;
 
 // AutoEncoder.encode without the sampling:
 // https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/autoencoder.py#L324-L327
-at::Tensor Vae::moments(const at::Tensor& picture, at::ScalarType compute,
-                        const std::optional<VaeTiling>& tiling) const {
+at::Tensor Vae::moments(const at::Tensor& picture, at::ScalarType compute, const std::optional<VaeTiling>& tiling,
+                        const VaeHook& before_block) const {
   const std::int64_t factor = config_.factor();
   if (picture.size(2) % factor != 0 || picture.size(3) % factor != 0) {
     throw Error::format(ErrorCode::failure, "a picture of {}x{} cannot be encoded: its sides must be multiples of {}",
                         picture.size(3), picture.size(2), factor);
   }
-  const auto encode = [&](const at::Tensor& x) { return parts_->encoder(x, compute); };
+  const auto encode = [&](const at::Tensor& x) { return parts_->encoder(x, compute, before_block); };
   if (!tiling) return encode(picture);
   return map_tiles(picture, tiling->tile * factor, tiling->overlap * factor, 1, factor, encode);
 }
@@ -38,10 +38,10 @@ at::Tensor Vae::latents(const at::Tensor& moments, const at::Tensor& noise) cons
 }
 
 // AutoEncoder.decode: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/autoencoder.py#L329-L331
-at::Tensor Vae::decode(const at::Tensor& latents, at::ScalarType compute,
-                       const std::optional<VaeTiling>& tiling) const {
+at::Tensor Vae::decode(const at::Tensor& latents, at::ScalarType compute, const std::optional<VaeTiling>& tiling,
+                       const VaeHook& before_block) const {
   const at::Tensor z = latents.to(at::kFloat) / config_.scale + config_.shift;
-  const auto decode = [&](const at::Tensor& x) { return parts_->decoder(x, compute); };
+  const auto decode = [&](const at::Tensor& x) { return parts_->decoder(x, compute, before_block); };
   if (!tiling) return decode(z);
   return map_tiles(z, tiling->tile, tiling->overlap, config_.factor(), 1, decode);
 }

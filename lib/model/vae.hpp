@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +24,9 @@ struct VaeTiling {
   std::int64_t overlap = 16;  // of neighbouring tiles, over which they are blended
 };
 
+// Called before each of the VAE's blocks and single convolutions; throws to stop.
+using VaeHook = std::function<void()>;
+
 class Vae {
  public:
   Vae(const VaeConfig& config, const Weights& weights);
@@ -33,12 +37,12 @@ class Vae {
 
   // What the encoder says about the latent: mean, then log of variance. -> (batch, 2 * latent_channels, h, w)
   at::Tensor moments(const at::Tensor& picture, at::ScalarType compute,
-                     const std::optional<VaeTiling>& tiling = std::nullopt) const;
+                     const std::optional<VaeTiling>& tiling = std::nullopt, const VaeHook& before_block = {}) const;
   // Latents as the transformer sees them; `noise`, if defined, is multiplied by the deviation and added to the mean.
   at::Tensor latents(const at::Tensor& moments, const at::Tensor& noise) const;
   // -> (batch, out_channels, height, width), not clamped
   at::Tensor decode(const at::Tensor& latents, at::ScalarType compute,
-                    const std::optional<VaeTiling>& tiling = std::nullopt) const;
+                    const std::optional<VaeTiling>& tiling = std::nullopt, const VaeHook& before_block = {}) const;
 
   struct Parts;
   const Parts& parts() const { return *parts_; }

@@ -8,8 +8,12 @@ namespace step1x {
 
 namespace {
 
+// Latents are divided by it; those of the known VAEs have about a tenth to ten.
+constexpr double kLeastScale = 1e-3;
+constexpr double kMostScale = 1e3;
+
 void read_native(VaeConfig& config, const ConfigReader& file) {
-  const ConfigReader vae = file.section("vae");
+  ConfigReader vae = file.section("vae");
   std::int64_t width = 128;
   std::vector<std::int64_t> factors{1, 2, 4, 4};
   vae.read("in_channels", config.in_channels);
@@ -18,13 +22,14 @@ void read_native(VaeConfig& config, const ConfigReader& file) {
   vae.read("ch_mult", factors);
   vae.read("num_res_blocks", config.blocks);
   vae.read("z_channels", config.latent_channels);
-  vae.read("scale_factor", config.scale);
-  vae.read("shift_factor", config.shift);
+  vae.read("scale_factor", config.scale, kLeastScale, kMostScale);
+  vae.read("shift_factor", config.shift, -kMostScale, kMostScale);
+  vae.complete();
   config.channels.clear();
   for (const std::int64_t factor : factors) config.channels.push_back(width * factor);
 }
 
-void read_diffusers(VaeConfig& config, const ConfigReader& file) {
+void read_diffusers(VaeConfig& config, ConfigReader& file) {
   file.require("_class_name", "AutoencoderKL");
   file.require("act_fn", "silu");
   file.require("mid_block_add_attention", true);
@@ -38,8 +43,9 @@ void read_diffusers(VaeConfig& config, const ConfigReader& file) {
   file.read("block_out_channels", config.channels);
   file.read("layers_per_block", config.blocks);
   file.read("norm_num_groups", config.groups);
-  file.read("scaling_factor", config.scale);
-  file.read("shift_factor", config.shift);
+  file.read("scaling_factor", config.scale, kLeastScale, kMostScale);
+  file.read("shift_factor", config.shift, -kMostScale, kMostScale);
+  file.complete();
 }
 
 // Name here and name in the diffusers layout.
@@ -156,7 +162,7 @@ VaeConfig vae_config(const ModelLayout& layout) {
   const bool flat = layout.kind == LayoutKind::flat;
   const std::filesystem::path& path = flat ? layout.config : layout.vae_config;
   if (path.empty()) return config;
-  const ConfigReader file(path);
+  ConfigReader file(path);
   if (flat) {
     read_native(config, file);
   } else {
@@ -171,6 +177,14 @@ VaeConfig vae_config(const ModelLayout& layout) {
     (flat ? file.section("vae") : file).fail(flat ? "ch_mult" : "block_out_channels", "at most 8 levels");
   }
   return config;
+}
+
+std::vector<BlockCount> block_counts(const VaeConfig& config, LayoutKind layout) {
+  const bool flat = layout == LayoutKind::flat;
+  const std::string levels = flat ? "encoder.down." : "encoder.down_blocks.";
+  return {
+      {flat ? "vae.ch_mult" : "block_out_channels", config.levels(), levels},
+      {flat ? "vae.num_res_blocks" : "layers_per_block", config.blocks, levels + (flat ? "0.block." : "0.resnets.")}};
 }
 
 LoadTable vae_table(const VaeConfig& config, LayoutKind layout) {

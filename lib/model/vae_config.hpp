@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "nn/block_counts.hpp"
 #include "nn/weights.hpp"
 #include "weights/layout.hpp"
 
@@ -27,6 +28,9 @@ struct VaeConfig {
 };
 
 VaeConfig vae_config(const ModelLayout& layout);
+
+// What of them counts blocks, for check_counts().
+std::vector<BlockCount> block_counts(const VaeConfig& config, LayoutKind layout);
 
 // The tensors of the VAE under the names that lib/model uses, which are the native ones.
 LoadTable vae_table(const VaeConfig& config, LayoutKind layout);

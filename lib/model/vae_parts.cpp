@@ -18,6 +18,13 @@ at::Tensor ordered(const at::Tensor& x) {
   return x.is_cpu() ? x.contiguous(at::MemoryFormat::ChannelsLast) : x;
 }
 
+// `block` applied to `x`, once the hook has allowed it.
+template <typename Block, typename... More>
+at::Tensor next(const VaeHook& before_block, const Block& block, const at::Tensor& x, More... more) {
+  if (before_block) before_block();
+  return block(x, more...);
+}
+
 }  // namespace
 
 VaeMiddle::VaeMiddle(const Weights& weights, const std::string& name, std::int64_t channels, std::int64_t groups)
@@ -25,8 +32,9 @@ VaeMiddle::VaeMiddle(const Weights& weights, const std::string& name, std::int64
       attention(weights, name + ".attn_1", channels, groups),
       block_2(weights, name + ".block_2", channels, channels, groups) {}
 
-at::Tensor VaeMiddle::operator()(const at::Tensor& x, at::ScalarType compute) const {
-  return block_2(attention(block_1(x, compute), compute, kMaxVaeScores), compute);
+at::Tensor VaeMiddle::operator()(const at::Tensor& x, at::ScalarType compute, const VaeHook& before_block) const {
+  const at::Tensor h = next(before_block, block_1, x, compute);
+  return next(before_block, block_2, next(before_block, attention, h, compute, kMaxVaeScores), compute);
 }
 
 VaeEncoder::VaeEncoder(const VaeConfig& config, const Weights& weights)
@@ -49,13 +57,15 @@ VaeEncoder::VaeEncoder(const VaeConfig& config, const Weights& weights)
 }
 
 // Encoder.forward: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/autoencoder.py#L162-L183
-at::Tensor VaeEncoder::operator()(const at::Tensor& picture, at::ScalarType compute) const {
-  at::Tensor x = in_(ordered(picture), compute, 1);  // (batch, channels, height, width)
+at::Tensor VaeEncoder::operator()(const at::Tensor& picture, at::ScalarType compute,
+                                  const VaeHook& before_block) const {
+  at::Tensor x = next(before_block, in_, ordered(picture), compute, 1);  // (batch, channels, height, width)
   for (const Level& level : levels_) {
-    for (const ResnetBlock& block : level.blocks) x = block(x, compute);
-    if (level.down) x = (*level.down)(x, compute);  // (batch, channels, h / 2, w / 2)
+    for (const ResnetBlock& block : level.blocks) x = next(before_block, block, x, compute);
+    if (level.down) x = next(before_block, *level.down, x, compute);  // (batch, channels, h / 2, w / 2)
   }
-  x = middle_(x, compute);
+  x = middle_(x, compute, before_block);
+  if (before_block) before_block();
   return out_(norm_.activated(x), compute, 1).contiguous();  // (batch, 2 * latent_channels, h, w)
 }
 
@@ -79,12 +89,14 @@ VaeDecoder::VaeDecoder(const VaeConfig& config, const Weights& weights)
 }
 
 // Decoder.forward: https://github.com/stepfun-ai/Step1X-Edit/blob/570eba6ebda0/modules/autoencoder.py#L240-L262
-at::Tensor VaeDecoder::operator()(const at::Tensor& z, at::ScalarType compute) const {
-  at::Tensor x = middle_(in_(ordered(z), compute, 1), compute);  // (batch, channels, h, w)
+at::Tensor VaeDecoder::operator()(const at::Tensor& z, at::ScalarType compute, const VaeHook& before_block) const {
+  at::Tensor x = next(before_block, in_, ordered(z), compute, 1);
+  x = middle_(x, compute, before_block);  // (batch, channels, h, w)
   for (const Level& level : std::views::reverse(levels_)) {
-    for (const ResnetBlock& block : level.blocks) x = block(x, compute);
-    if (level.up) x = (*level.up)(x, compute);  // (batch, channels, 2 * h, 2 * w)
+    for (const ResnetBlock& block : level.blocks) x = next(before_block, block, x, compute);
+    if (level.up) x = next(before_block, *level.up, x, compute);  // (batch, channels, 2 * h, 2 * w)
   }
+  if (before_block) before_block();
   return out_(norm_.activated(x), compute, 1).contiguous();  // (batch, out_channels, height, width)
 }
 

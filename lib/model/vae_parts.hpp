@@ -10,7 +10,7 @@ namespace step1x {
 
 struct VaeMiddle {
   VaeMiddle(const Weights& weights, const std::string& name, std::int64_t channels, std::int64_t groups);
-  at::Tensor operator()(const at::Tensor& x, at::ScalarType compute) const;
+  at::Tensor operator()(const at::Tensor& x, at::ScalarType compute, const VaeHook& before_block) const;
 
   ResnetBlock block_1;
   MiddleAttention attention;
@@ -21,7 +21,7 @@ class VaeEncoder {
  public:
   VaeEncoder(const VaeConfig& config, const Weights& weights);
   // (batch, in_channels, height, width) -> (batch, 2 * latent_channels, height / factor, width / factor)
-  at::Tensor operator()(const at::Tensor& picture, at::ScalarType compute) const;
+  at::Tensor operator()(const at::Tensor& picture, at::ScalarType compute, const VaeHook& before_block) const;
 
   struct Level {
     std::vector<ResnetBlock> blocks;
@@ -42,7 +42,7 @@ class VaeDecoder {
  public:
   VaeDecoder(const VaeConfig& config, const Weights& weights);
   // (batch, latent_channels, h, w) -> (batch, out_channels, factor * h, factor * w)
-  at::Tensor operator()(const at::Tensor& z, at::ScalarType compute) const;
+  at::Tensor operator()(const at::Tensor& z, at::ScalarType compute, const VaeHook& before_block) const;
 
   struct Level {
     std::vector<ResnetBlock> blocks;

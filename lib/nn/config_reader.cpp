@@ -1,6 +1,6 @@
 #include "nn/config_reader.hpp"
 
-#include <limits>
+#include <algorithm>
 
 #include "base/error.hpp"
 #include "weights/json_file.hpp"
@@ -9,8 +9,10 @@ namespace step1x {
 
 namespace {
 
+constexpr std::int64_t kLargestDimension = std::int64_t{1} << 24;
+
 bool is_dimension(const nlohmann::json& value) {
-  return value.is_number_integer() && value >= 1 && value <= std::numeric_limits<std::int32_t>::max();
+  return value.is_number_integer() && value >= 1 && value <= kLargestDimension;
 }
 
 }  // namespace
@@ -31,40 +33,58 @@ bool ConfigReader::has(const std::string& key) const {
   return content_.contains(key);
 }
 
-void ConfigReader::read(const std::string& key, std::int64_t& value) const {
-  if (!has(key)) return;
-  if (!is_dimension(content_[key])) fail(key, "a whole number of at least 1");
-  value = content_[key].get<std::int64_t>();
+template <typename T>
+void ConfigReader::take(const std::string& key, T& value, bool good, std::string_view expected) {
+  if (!good) fail(key, std::string(expected));
+  const T found = content_[key].get<T>();
+  deviating_ = deviating_ || found != value;
+  value = found;
 }
 
-void ConfigReader::read(const std::string& key, double& value) const {
-  if (!has(key)) return;
-  if (!content_[key].is_number()) fail(key, "a number");
-  value = content_[key].get<double>();
+bool ConfigReader::missing(const std::string& key) {
+  if (!has(key) && missing_.empty()) missing_ = key;
+  return !has(key);
 }
 
-void ConfigReader::read(const std::string& key, bool& value) const {
-  if (!has(key)) return;
-  if (!content_[key].is_boolean()) fail(key, "true or false");
-  value = content_[key].get<bool>();
+void ConfigReader::read(const std::string& key, std::int64_t& value) {
+  if (missing(key)) return;
+  take(key, value, is_dimension(content_[key]), fmt::format("a whole number from 1 to {}", kLargestDimension));
 }
 
-void ConfigReader::read(const std::string& key, std::vector<std::int64_t>& value) const {
-  if (!has(key)) return;
+void ConfigReader::read(const std::string& key, double& value, double least, double most) {
+  if (missing(key)) return;
+  const nlohmann::json& found = content_[key];
+  // False for NaN.
+  const bool good = found.is_number() && found.get<double>() >= least && found.get<double>() <= most;
+  take(key, value, good, fmt::format("a number from {} to {}", least, most));
+}
+
+void ConfigReader::read(const std::string& key, bool& value) {
+  if (missing(key)) return;
+  take(key, value, content_[key].is_boolean(), "true or false");
+}
+
+void ConfigReader::read(const std::string& key, std::vector<std::int64_t>& value) {
+  if (missing(key)) return;
+  constexpr std::size_t kLongest = 1000;
   const nlohmann::json& list = content_[key];
-  bool good = list.is_array() && !list.empty();
-  for (const nlohmann::json& each : list) good = good && is_dimension(each);
-  if (!good) fail(key, "a list of whole numbers of at least 1");
-  value = list.get<std::vector<std::int64_t>>();
+  const bool good = list.is_array() && !list.empty() && list.size() <= kLongest &&
+                    std::ranges::all_of(list, [](const nlohmann::json& each) { return is_dimension(each); });
+  take(key, value, good, "a list of whole numbers of at least 1");
+}
+
+void ConfigReader::complete() const {
+  if (deviating_ && !missing_.empty())
+    fail(missing_, "a value: a model of other dimensions than the released one gives all of them");
 }
 
 void ConfigReader::require(const std::string& key, const nlohmann::json& value) const {
-  if (has(key) && content_[key] != value) fail(key, value.dump());
+  if (has(key) && content_[key] != value) fail(key, brief(value));
 }
 
 void ConfigReader::fail(const std::string& key, const std::string& expected) const {
   throw Error::format(ErrorCode::model_missing, "{}: '{}{}' is {}, expected {}", file_, path_, key,
-                      has(key) ? content_[key].dump() : "missing", expected);
+                      has(key) ? brief(content_[key]) : "missing", expected);
 }
 
 }  // namespace step1x

@@ -19,6 +19,7 @@ struct Job {
   std::int64_t seed = 0;
   std::string guidance_damping;  // empty: as the model's reference has it
   bool vae_tiling = false;
+  bool truncate = false;  // a prompt that is too long
   std::string model;
   std::string device;
   std::string plan;
@@ -41,6 +42,7 @@ void for_each_value(Job& job, Visit visit) {
   visit("seed", job.seed);
   visit("guidance_damping", job.guidance_damping);
   visit("vae_tiling", job.vae_tiling);
+  visit("truncate", job.truncate);
   visit("model", job.model);
   visit("device", job.device);
   visit("plan", job.plan);

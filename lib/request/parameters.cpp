@@ -118,6 +118,16 @@ constexpr std::array kParameters{
         .picture = true,
     },
     Parameter{
+        .name = "truncate",
+        .type = Type::boolean,
+        .fallback = false,
+        .flags = "--truncate",
+        .help = "Cut off the end of a prompt that is longer than the model takes, instead of refusing it",
+        .setting = true,
+        .column = true,
+        .picture = true,
+    },
+    Parameter{
         .name = "model",
         .presence = Presence::required,
         .most_bytes = kLongPath,

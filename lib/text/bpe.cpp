@@ -67,4 +67,32 @@ void BpeModel::encode(std::string_view bytes, std::vector<Id>& out) const {
   for (int i = 0; i >= 0; i = symbols[i].next) out.push_back(symbols[i].id);
 }
 
+std::string BpeModel::decode(std::span<const Id> ids) const {
+  // A merge may be written with an id that is its own part's: no token of Qwen's comes near so many bytes.
+  constexpr std::size_t kLongestToken = 4096;
+  boost::unordered_flat_map<Id, std::uint64_t> pairs;
+  pairs.reserve(merges_.size());
+  for (const auto& [pair, merge] : merges_) pairs.try_emplace(merge.joined, pair);
+  boost::unordered_flat_map<Id, char> bytes;
+  for (std::size_t byte = 0; byte < byte_ids_.size(); ++byte)
+    bytes.try_emplace(byte_ids_[byte], static_cast<char>(static_cast<unsigned char>(byte)));
+
+  std::string text;
+  std::vector<Id> open;  // parts of a token that are not written yet, the next one last
+  for (const Id id : ids) {
+    open.assign(1, id);
+    for (std::size_t turns = 0; !open.empty() && turns < kLongestToken; ++turns) {
+      const Id part = open.back();
+      open.pop_back();
+      if (const auto byte = bytes.find(part); byte != bytes.end()) {
+        text += byte->second;
+      } else if (const auto pair = pairs.find(part); pair != pairs.end()) {
+        open.push_back(static_cast<Id>(static_cast<std::uint32_t>(pair->second)));
+        open.push_back(static_cast<Id>(static_cast<std::uint32_t>(pair->second >> 32)));
+      }
+    }
+  }
+  return text;
+}
+
 }  // namespace step1x

@@ -6,6 +6,8 @@
 #include <array>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -24,6 +26,8 @@ class BpeModel {
 
   // Appends the ids of `bytes`. O(n log n) in the piece's length.
   void encode(std::string_view bytes, std::vector<Id>& out) const;
+  // What they were made of; ids that are none of this model's are left out. It looks through all merges.
+  std::string decode(std::span<const Id> ids) const;
 
  private:
   struct Merge {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "base/error.hpp"
 #include "base/utf8.hpp"
@@ -15,6 +16,8 @@ using Id = Tokenizer::Id;
 
 constexpr std::string_view kPlaceholder = "{prompt}";
 constexpr std::string_view kImagePad = "<|image_pad|>";
+constexpr std::int64_t kMostTokens = 65'536;  // rows of zeros are made up to max_length
+constexpr std::size_t kShownOfValue = 80;     // bytes
 
 // The texts below are input of the released models: every character counts.
 constexpr std::string_view kTurns[] = {
@@ -55,21 +58,42 @@ std::size_t count_of(std::string_view text, std::string_view part) {
   return count;
 }
 
-std::string chat_text(const PromptConfig& config, std::string_view prompt) {
+std::string chat_text(const PromptConfig& config, std::string_view prompt, std::string_view what) {
   if (count_of(config.chat, kPlaceholder) != 1 || count_of(config.chat, kImagePad) != 1) {
-    throw Error::format(ErrorCode::model_missing, "the model's chat text needs {} once and {} once", kPlaceholder,
-                        kImagePad);
+    throw Error::format(ErrorCode::model_missing, "{}: 'text.chat', the model's chat text, needs {} once and {} once",
+                        config.origin, kPlaceholder, kImagePad);
   }
   if (const auto bad = find_invalid_utf8(prompt)) {
-    throw Error::format(ErrorCode::usage, "the prompt is not valid UTF-8: byte {} ({:#04x}) does not start a character",
+    throw Error::format(ErrorCode::usage, "{} is not valid UTF-8: byte {} ({:#04x}) does not start a character", what,
                         *bad, static_cast<unsigned char>(prompt[*bad]));
   }
   // The references expand every occurrence, and fail for want of a second picture.
   if (prompt.find(kImagePad) != std::string_view::npos) {
-    throw Error::format(ErrorCode::usage, "the prompt must not contain {}, which stands for the picture", kImagePad);
+    throw Error::format(ErrorCode::bad_prompt,
+                        "{} contains {}, by which the model knows where its picture is: write it in another way", what,
+                        kImagePad);
   }
   std::string text = config.chat;
   return text.replace(text.find(kPlaceholder), kPlaceholder.size(), prompt);
+}
+
+// The end of a text, for a line of a message: whole words, unless one word is all there is.
+std::string last_words(std::string_view text) {
+  constexpr std::size_t kBytes = 60;
+  constexpr std::string_view kSpace = " \t\r\n";
+  text = text.substr(0, text.find_last_not_of(kSpace) + 1);  // npos + 1 is 0
+  if (text.size() > kBytes) {
+    text = text.substr(text.size() - kBytes);
+    while (!text.empty() && (static_cast<unsigned char>(text.front()) & 0xC0) == 0x80) text.remove_prefix(1);
+    if (const std::size_t space = text.find_first_of(kSpace); space != std::string_view::npos)
+      text.remove_prefix(space);
+  }
+  std::string words;
+  for (const char c : text) {
+    const bool space = kSpace.find(c) != std::string_view::npos;
+    if (!space || (!words.empty() && words.back() != ' ')) words += space ? ' ' : c;
+  }
+  return words;
 }
 
 struct Ids {
@@ -99,8 +123,10 @@ Ids encode_wrapped(const Tokenizer& tokenizer, const PromptConfig& config, const
   const std::vector<Id> whole = tokenizer.encode(text);
   const auto to = std::ranges::find(whole, vision_end);
   if (from == cut.ids.end() || to == whole.end()) {
-    throw Error(ErrorCode::model_missing,
-                "the model's chat text has no <|vision_end|> before its quotation marks count");
+    throw Error::format(
+        ErrorCode::model_missing,
+        "{}: 'text.chat', the model's chat text, has no <|vision_end|> before its quotation marks count",
+        config.origin);
   }
   Ids result;
   result.append({whole.begin(), to}, false);
@@ -157,28 +183,32 @@ PromptConfig diffusers_v1_2_prompt() {
 }
 
 void apply_overrides(PromptConfig& config, const nlohmann::json& overrides, std::string_view file) {
-  const auto take = [&](const char* key, auto& value) {
+  config.origin = file;
+  const auto take = [&](const char* key, auto& value, std::int64_t least = 0, std::int64_t most = INT32_MAX) {
     if (!overrides.contains(key)) return;
     using Value = std::remove_reference_t<decltype(value)>;
     const nlohmann::json& found = overrides.at(key);
     const bool fits = std::is_same_v<Value, std::string> ? found.is_string()
                       : std::is_same_v<Value, bool>      ? found.is_boolean()
-                                                    : found.is_number_integer() && found >= 0 && found <= INT32_MAX;
-    if (!fits) throw Error::format(ErrorCode::model_missing, "{}: '{}' cannot be {}", file, key, found.dump());
+                                                         : found.is_number_integer() && found >= least && found <= most;
+    if (!fits) {
+      throw Error::format(ErrorCode::model_missing, "{}: 'text.{}' cannot be {}", file, key,
+                          found.dump(-1, ' ', /*ensure_ascii=*/true).substr(0, kShownOfValue));
+    }
     value = found.get<Value>();
   };
   take("chat", config.chat);
   take("quote_start", config.quote_start);
   take("quote_open_id", config.quote_open_id);
   take("quote_close_id", config.quote_close_id);
-  take("drop_tokens", config.drop_tokens);
-  take("max_length", config.max_tokens);
+  take("drop_tokens", config.drop_tokens, 0, kMostTokens);
+  take("max_length", config.max_tokens, 1, kMostTokens);
   take("pad", config.pad);
 }
 
 EncodedPrompt encode_prompt(const Tokenizer& tokenizer, const PromptConfig& config, std::string_view prompt,
-                            std::size_t image_tokens) {
-  const std::string text = chat_text(config, prompt);
+                            std::size_t image_tokens, std::string_view what) {
+  const std::string text = chat_text(config, prompt, what);
   const Ids encoded = config.quotes == QuoteStyle::wrapped ? encode_wrapped(tokenizer, config, text)
                                                            : encode_marked(tokenizer, config, text);
   const Id image_pad = tokenizer.added_id(kImagePad);
@@ -197,19 +227,29 @@ EncodedPrompt encode_prompt(const Tokenizer& tokenizer, const PromptConfig& conf
     if (fixed != config.drop_tokens + 1) {
       throw Error::format(
           ErrorCode::model_missing,
-          "the tokenizer makes {} tokens of the text before the picture and the model expects {}: they do "
-          "not belong together",
-          fixed, config.drop_tokens + 1);
+          "{}: 'text.drop_tokens' is {}, and the tokenizer makes {} tokens of the text before the picture, where it "
+          "should be {}: they do not belong together",
+          config.origin, config.drop_tokens, fixed, config.drop_tokens + 1);
     }
   }
   if (result.ids.size() <= config.drop_tokens) {
-    throw Error::format(ErrorCode::model_missing, "the chat text has {} tokens, of which the model drops {}",
-                        result.ids.size(), config.drop_tokens);
+    throw Error::format(ErrorCode::model_missing,
+                        "{}: 'text.drop_tokens' is {}, and the chat text has {} tokens in all", config.origin,
+                        config.drop_tokens, result.ids.size());
   }
   result.drop = config.drop_tokens;
-  result.kept = std::min(result.ids.size() - config.drop_tokens, config.max_tokens);
+  result.whole = result.ids.size() - config.drop_tokens;
+  result.kept = std::min(result.whole, config.max_tokens);
   result.length = config.pad ? config.max_tokens : result.kept;
   return result;
+}
+
+std::optional<PromptCut> find_cut(const Tokenizer& tokenizer, const EncodedPrompt& prompt) {
+  if (prompt.whole <= prompt.kept) return std::nullopt;
+  const std::span<const Id> kept = std::span(prompt.ids).subspan(prompt.drop, prompt.kept);
+  // Where the picture comes first, the chat text's own words before it are not the prompt's.
+  const auto picture = std::find(kept.rbegin(), kept.rend(), tokenizer.added_id(kImagePad));
+  return PromptCut{prompt.whole, prompt.kept, last_words(tokenizer.decode({picture.base(), kept.end()}))};
 }
 
 }  // namespace step1x

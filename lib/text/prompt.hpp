@@ -3,12 +3,14 @@
 //
 // The three released forms differ in the chat text, in how quoted words are cut into characters, and in what is
 // dropped. All of that is data (PromptConfig), so that another model of the same family needs no new code. Errors:
-// Error(usage) for a prompt that cannot be encoded, Error(model_missing) for a tokenizer that does not fit.
+// Error(bad_prompt) for a prompt that has a marker of the model's, Error(usage) for one that is not UTF-8,
+// Error(model_missing) for a tokenizer that does not fit.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,6 +45,8 @@ struct PromptConfig {
   bool pad = true;
   // drop_tokens must leave one token before <|vision_start|>: a tokenizer with another vocabulary needs another number.
   bool check_drop = false;
+  // Where it comes from, for messages.
+  std::string origin = "the released model";
 };
 
 // The native code's, with transformers 4.51, which puts no label before the picture:
@@ -54,7 +58,7 @@ PromptConfig diffusers_v1_1_prompt();
 PromptConfig diffusers_v1_2_prompt();
 
 // Replaces what `overrides` names: "chat", "quote_start", "quote_open_id", "quote_close_id", "drop_tokens",
-// "max_length", "pad". Other keys are left to others. `file` is for messages.
+// "max_length", "pad". Other keys are left to others. `file` is their origin.
 void apply_overrides(PromptConfig& config, const nlohmann::json& overrides, std::string_view file);
 
 struct EncodedPrompt {
@@ -64,10 +68,21 @@ struct EncodedPrompt {
   std::size_t drop = 0;                // rows [drop, drop + kept) of the encoder's output are used,
   std::size_t kept = 0;
   std::size_t length = 0;  // and followed by zeros up to this many
+  // Rows that there would be without max_tokens: more than `kept` if the end was cut off.
+  std::size_t whole = 0;
 };
 
-// `image_tokens` is how many tokens the picture takes (a quarter of its patches).
+// `image_tokens` is how many tokens the picture takes (a quarter of its patches); `what` is for messages.
 EncodedPrompt encode_prompt(const Tokenizer& tokenizer, const PromptConfig& config, std::string_view prompt,
-                            std::size_t image_tokens);
+                            std::size_t image_tokens, std::string_view what = "the prompt");
+
+// What max_tokens has left of a prompt.
+struct PromptCut {
+  std::size_t tokens = 0;  // rows that it has: its own, and the picture's with what stands around them
+  std::size_t kept = 0;
+  std::string after;  // its last words that are kept; empty: none, or the picture that follows them is cut too
+};
+// None for a prompt that is whole.
+std::optional<PromptCut> find_cut(const Tokenizer& tokenizer, const EncodedPrompt& prompt);
 
 }  // namespace step1x

@@ -86,6 +86,18 @@ std::vector<Tokenizer::Id> Tokenizer::encode(std::string_view text) const {
   return ids;
 }
 
+std::string Tokenizer::decode(std::span<const Id> ids) const {
+  std::vector<Id> plain;
+  std::ranges::copy_if(ids, std::back_inserter(plain), [&](Id id) {
+    return std::ranges::find(impl_->added, id, &AddedToken::id) == impl_->added.end();
+  });
+  std::string text = impl_->bpe.decode(plain);
+  const auto broken = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; };
+  text.erase(text.begin(), std::ranges::find_if_not(text, broken));
+  if (const auto bad = find_invalid_utf8(text)) text.resize(*bad);
+  return text;
+}
+
 Tokenizer::Id Tokenizer::added_id(std::string_view content) const {
   const auto found = std::ranges::find(impl_->added, content, &AddedToken::content);
   if (found != impl_->added.end()) return found->id;

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,10 @@ class Tokenizer {
 
   // No special tokens are added at the ends. Added tokens that occur in the text become their ids.
   std::vector<Id> encode(std::string_view text) const;
+
+  // The text that ids were made of, without added tokens, and without the rest of a character that they begin or end
+  // in the middle of. As it was normalized.
+  std::string decode(std::span<const Id> ids) const;
 
   // The text cut at its added tokens, leftmost and longest first; nothing is left out. `id` is set for an added token.
   struct Part {

@@ -150,6 +150,8 @@ class TokenizerEvents : public nlohmann::json_sax<json> {
   }
 
   bool open(json container) {
+    constexpr std::size_t kMaxDepth = 64;  // copies of values go as deep as they are nested
+    if (stack_.size() >= kMaxDepth) fail(file_, fmt::format("it is nested more than {} levels deep", kMaxDepth));
     stack_.push_back(add(std::move(container)));
     key_.clear();
     return true;
@@ -191,14 +193,25 @@ std::string byte_symbol(unsigned byte) {
   return {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
 }
 
+// A value as it is put into a message.
+std::string brief(const json& value) {
+  constexpr std::size_t kShown = 80;
+  return value.dump(-1, ' ', /*ensure_ascii=*/true).substr(0, kShown);
+}
+
 // A field that must have this value (or, where `or_absent`, be missing, null or empty).
 void require(const std::string& file, const json& object, std::string_view where, const char* field, const json& wanted,
              bool or_absent = false) {
   const json found = object.is_object() ? object.value(field, json()) : json();
   if (found == wanted) return;
   if (or_absent && (found.is_null() || found == "")) return;
-  fail(file, fmt::format("'{}.{}' is {}, and only {} is supported", where, field, found.dump(), wanted.dump()));
+  fail(file, fmt::format("'{}.{}' is {}, and only {} is supported", where, field, brief(found), wanted.dump()));
 }
+
+// Qwen2's and Qwen2.5's. Another one could take for ever on a short text, as (a+)+$ does, and would be another
+// tokenizer in any case.
+constexpr std::string_view kKnownPattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 // The splitting pattern, after checking that nothing else is asked for.
 std::string checked_pattern(const std::string& file, const json& rest) {
@@ -225,6 +238,10 @@ std::string checked_pattern(const std::string& file, const json& rest) {
   if (!pattern.is_object() || !pattern.contains("Regex") || !pattern["Regex"].is_string()) {
     fail(file, "'pretokenizers[0].pattern' is not a Regex");
   }
+  if (pattern["Regex"] != kKnownPattern) {
+    fail(file, fmt::format("'pretokenizers[0].pattern.Regex' is {}, and only the splitting pattern of Qwen2 is known",
+                           brief(pattern["Regex"])));
+  }
   return pattern["Regex"].get<std::string>();
 }
 
@@ -240,7 +257,7 @@ std::vector<AddedToken> checked_added(const std::string& file, const json& rest)
     const json content = token.value("content", json());
     const json id = token.value("id", json());
     if (!content.is_string() || content == "" || !id.is_number_unsigned() || id > INT32_MAX) {
-      fail(file, fmt::format("added token {} has no content or id", token.dump()));
+      fail(file, fmt::format("added token {} has no content or id", brief(token)));
     }
     result.push_back({content.get<std::string>(), id.get<Id>()});
   }

@@ -41,7 +41,7 @@ void Checkpoint::open_shards() {
   for (const auto& [tensor, shard] : found->items()) {
     if (!shard.is_string() || !is_plain_name(shard.get_ref<const std::string&>())) {
       fail(fmt::format("tensor {} is in {}, which is not the name of a file beside it", quote_name(tensor),
-                       shard.dump()));
+                       brief(shard)));
     }
     names.insert(shard.get<std::string>());
   }

@@ -103,7 +103,7 @@ ModelLayout diffusers_layout(const fs::path& folder, const LayoutChoice& choice)
   } else {
     throw Error::format(ErrorCode::model_missing,
                         "{}: '_class_name' is {}, expected \"Step1XEditPipeline\" or \"Step1XEditPipelineV1P2\"",
-                        index.string(), pipeline.dump());
+                        index.string(), brief(pipeline));
   }
   if (choice.version && *choice.version != layout.version)
     refuse_version(folder, *choice.version, name(layout.version));
@@ -197,7 +197,7 @@ void check_text_encoder(const Checkpoint& text_encoder, const ModelLayout& layou
   if (type != kExpected) {
     throw Error::format(ErrorCode::model_missing,
                         "{}: wrong text encoder: 'model_type' is {}, expected \"{}\" (Qwen2.5-VL, a vision model)",
-                        layout.text_encoder_config.string(), type.dump(), kExpected);
+                        layout.text_encoder_config.string(), brief(type), kExpected);
   }
   for (const auto& [tensor, entry] : text_encoder.tensors()) {
     if (std::string_view(tensor).ends_with(kVision)) return;

@@ -17,6 +17,7 @@ TEST_CASE("exit codes are those of the man page") {
   CHECK(static_cast<int>(exit_code(ErrorCode::model_missing)) == 4);
   CHECK(static_cast<int>(exit_code(ErrorCode::out_of_memory)) == 5);
   CHECK(static_cast<int>(exit_code(ErrorCode::bad_image)) == 6);
+  CHECK(static_cast<int>(exit_code(ErrorCode::bad_prompt)) == 2);
   CHECK(static_cast<int>(exit_code(ErrorCode::timeout)) == 75);
   CHECK(static_cast<int>(exit_code(ErrorCode::cancelled)) == 130);
 }

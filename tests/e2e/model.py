@@ -112,6 +112,28 @@ class Model(harness.Case):
         encoder.write_bytes(whole)
         self.make("mended", model=model)
 
+    def test_a_prompt_that_is_too_long_is_refused_unless_its_end_may_be_cut_off(self):
+        # The small model takes 64 tokens.
+        said = self.refused(2, prompt="x" * 400)
+        self.assertRegex(said, r"the prompt is too long: it has \d+ tokens .* takes 64;")
+        self.assertIn("the negative prompt is too long", self.refused(2, "-n", "x" * 400))
+        self.assertIn("<|image_pad|>", self.refused(2, prompt="say <|image_pad|> in blue"))
+        first, _ = self.make("first", "--truncate", "--no-metadata", prompt="x" * 400 + " make it red")
+        second, _ = self.make("second", "--truncate", "--no-metadata", prompt="x" * 400 + " make it darker")
+        self.assertFalse(pixels_differ(first, second))
+        _, record = self.make("plain")
+        self.assertNotIn("truncate", record)
+
+    def test_weights_that_are_no_numbers_are_told_and_make_no_black_picture(self):
+        model = self.copy()
+        vae = model / "vae.safetensors"
+        content = bytearray(vae.read_bytes())
+        length = int.from_bytes(content[:8], "little")
+        begin, end = json.loads(content[8:8 + length])["decoder.conv_out.bias"]["data_offsets"]
+        content[8 + length + begin:8 + length + end] = b"\xff" * (end - begin)
+        vae.write_bytes(content)
+        self.assertIn("the VAE's decoder gave NaN or infinity", self.refused(4, model=model))
+
     def test_a_size_that_leaves_nothing_of_a_side_is_refused_with_the_numbers(self):
         thin = self.dir / "thin.png"
         subprocess.run(["vips", "black", str(thin), "4000", "10", "--bands", "3"], check=True)

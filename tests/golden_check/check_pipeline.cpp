@@ -61,6 +61,7 @@ class NativeRun {
     JobOptions job;
     job.prompt = run_.at("prompt").get<std::string>();
     job.negative_prompt = run_.at("negative_prompt").get<std::string>();
+    job.truncate = true;  // as the reference does
     job.steps = run_.at("num_steps").get<int>();
     job.guidance = run_.at("cfg_guidance").get<double>();
     job.seeds = {run_.at("seed").get<std::uint64_t>(), run_.at("vae_noise_seed").get<std::uint64_t>()};

@@ -110,16 +110,25 @@ TEST_CASE("a scheduler without dynamic shifting uses its constant shift") {
 TEST_CASE("tensors that do not fit the dimensions are named before anything is read") {
   Models models;
   models.change("dit", "depth", 3);
-  CHECK_THROWS_WITH_AS(
-      load_transformer(models.flat, at::kFloat),
-      doctest::Contains(
-          "step1x-edit-v1p1-official.safetensors: tensor 'double_blocks.2.img_mod.lin.weight' is missing"),
-      Error);
+  CHECK_THROWS_WITH_AS(load_transformer(models.flat, at::kFloat),
+                       doctest::Contains("config.json: 'dit.depth' makes it 3 blocks double_blocks.N, and"), Error);
   models.change("dit", "in_channels", 32);
   CHECK_THROWS_WITH_AS(load_transformer(models.flat, at::kFloat), doctest::Contains("'img_in.weight'"), Error);
   models.change(models.diffusers.transformer_config, "num_single_layers", 4);
   CHECK_THROWS_WITH_AS(load_transformer(models.diffusers, at::kFloat),
-                       doctest::Contains("'single_transformer_blocks.3.norm.linear.weight'"), Error);
+                       doctest::Contains("'num_single_layers' makes it 4 blocks single_transformer_blocks.N"), Error);
+}
+
+TEST_CASE("a configuration with fewer blocks than there are is refused, where it would have left them out") {
+  Models models;
+  models.change("dit", "depth_single_blocks", 2);
+  CHECK_THROWS_WITH_AS(open_transformer(models.flat), doctest::Contains("'dit.depth_single_blocks' makes it 2"), Error);
+  models.change("connector", "depth", 1);
+  CHECK_THROWS_WITH_AS(open_transformer(models.flat), doctest::Contains("'connector.depth' makes it 1"), Error);
+  models.change("vae", "num_res_blocks", 1);
+  CHECK_THROWS_WITH_AS(open_vae(models.flat), doctest::Contains("'vae.num_res_blocks' makes it 1"), Error);
+  models.change("vae", "ch_mult", {1, 2, 1});
+  CHECK_THROWS_WITH_AS(open_vae(models.flat), doctest::Contains("'vae.ch_mult' makes it 3"), Error);
 }
 
 TEST_CASE("a transformer of another version is refused") {

@@ -138,6 +138,50 @@ TEST_CASE("a prompt that is not UTF-8 is refused by its own byte offset") {
                        doctest::Contains("byte 2 (0xff)"), Error);
 }
 
+TEST_CASE("a prompt with the picture's marker is a bad prompt, which is named with the marker") {
+  const auto refused = [](const std::string& prompt, auto... what) {
+    try {
+      encode_prompt(test::small_tokenizer(), diffusers_v1_1_prompt(), prompt, 1, what...);
+    } catch (const Error& problem) {
+      CHECK(problem.code() == ErrorCode::bad_prompt);
+      return std::string(problem.what());
+    }
+    return std::string("taken");
+  };
+  CHECK(refused("say <|image_pad|> in blue").starts_with("the prompt contains <|image_pad|>"));
+  CHECK(refused("<|image_pad|>", "the negative prompt").starts_with("the negative prompt contains <|image_pad|>"));
+  CHECK(refused("say <|image-pad|> in blue") == "taken");
+}
+
+TEST_CASE("of a prompt that is longer than the model takes it is known how long it is, and after which words it ends") {
+  const auto words = [](const char* word, int times) {
+    std::string text;
+    for (int i = 0; i < times; ++i) text += word;
+    return text;
+  };
+  const auto encode = [](const std::string& prompt) {
+    return encode_prompt(test::full_tokenizer(), native_prompt(), prompt, 4);
+  };
+  // Of the 640 the picture takes 4 and its marks 2, and a colon is before them; 5 follow the prompt.
+  const EncodedPrompt fits = encode(words(" cat", 640 - 7 - 5));
+  CHECK(fits.whole == 640);
+  CHECK(!find_cut(test::full_tokenizer(), fits));
+  const EncodedPrompt over = encode(words(" cat", 640 - 7 - 4));
+  const auto cut = find_cut(test::full_tokenizer(), over);
+  REQUIRE(cut);
+  CHECK(cut->tokens == 641);
+  CHECK(cut->kept == 640);
+  const auto long_cut = find_cut(test::full_tokenizer(), encode(words(" cat", 630) + "\n" + words(" dog", 50)));
+  REQUIRE(long_cut);
+  CHECK(long_cut->tokens == 7 + 630 + 1 + 50 + 5);
+  CHECK(long_cut->after.ends_with(" cat cat dog dog"));
+  CHECK(long_cut->after.size() <= 60);
+  // No word ends where a language has no spaces; no character is cut for that.
+  const auto unspaced = find_cut(test::full_tokenizer(), encode(words("猫", 700)));
+  REQUIRE(unspaced);
+  CHECK(unspaced->after == words("猫", 20));
+}
+
 TEST_CASE("a prompt may name special tokens and placeholders") {
   const EncodedPrompt encoded =
       encode_prompt(test::full_tokenizer(), native_prompt(), "<|vision_end|> {prompt} <|im_end|>", 2);
@@ -160,7 +204,7 @@ TEST_CASE("another model brings its own chat text as data") {
   CHECK(encoded.kept == 4);
   CHECK(encoded.length == 4);
   CHECK_THROWS_WITH_AS(apply_overrides(config, {{"drop_tokens", -1}}, "config.json"),
-                       doctest::Contains("config.json: 'drop_tokens' cannot be -1"), Error);
+                       doctest::Contains("config.json: 'text.drop_tokens' cannot be -1"), Error);
   config.chat = "{prompt}";
   CHECK_THROWS_WITH_AS(encode_prompt(test::full_tokenizer(), config, "a", 1), doctest::Contains("<|image_pad|> once"),
                        Error);

@@ -82,6 +82,18 @@ TEST_CASE("NUL is a character like any other") {
   CHECK(test::small_tokenizer().encode(text).size() == 3);
 }
 
+TEST_CASE("ids are the text that they were made of, but for added tokens and characters that are not whole") {
+  for (const Tokenizer* tokenizer : {&test::full_tokenizer(), &test::small_tokenizer()}) {
+    const std::string text = "Ein  Käse,\n\t猫 kostet 12€ 👍!";
+    const std::vector<Tokenizer::Id> ids = tokenizer->encode("<|im_start|>" + text + "<|im_end|>");
+    CHECK(tokenizer->decode(ids) == text);
+    const std::vector<Tokenizer::Id> thumb = test::small_tokenizer().encode("a👍");
+    for (std::size_t i = 1; i < thumb.size(); ++i)
+      CHECK(test::small_tokenizer().decode(std::span(thumb).first(i)) == "a");
+    CHECK(test::small_tokenizer().decode(std::span(thumb).subspan(2)).empty());
+  }
+}
+
 TEST_CASE("added tokens are found leftmost and longest, also next to each other") {
   const auto parts = test::small_tokenizer().split_added("x<|im_start|><|im_start|<|im_end|>");
   REQUIRE(parts.size() == 4);
@@ -132,7 +144,9 @@ TEST_CASE("a tokenizer of another kind is refused by what it asks for") {
   CHECK(mentions(with("/normalizer", nullptr), "normalizer.type"));
   CHECK(mentions(with("/pre_tokenizer/pretokenizers/0/invert", true), "invert"));
   CHECK(mentions(with("/pre_tokenizer/pretokenizers/0/behavior", "Removed"), "behavior"));
-  CHECK(mentions(with("/pre_tokenizer/pretokenizers/0/pattern/Regex", "(("), "splitting pattern"));
+  for (const char* pattern : {"((", "(a+)+$", ""})
+    CHECK(
+        mentions(with("/pre_tokenizer/pretokenizers/0/pattern/Regex", pattern), "'pretokenizers[0].pattern.Regex' is"));
   CHECK(mentions(with("/pre_tokenizer/pretokenizers/1/add_prefix_space", true), "add_prefix_space"));
   CHECK(mentions(with("/added_tokens/0/lstrip", true), "lstrip"));
   CHECK(mentions(with("/added_tokens/0/normalized", true), "normalized"));
