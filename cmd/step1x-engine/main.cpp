@@ -72,7 +72,7 @@ class Reporter : public engine::Progress {
 
 Job read_job(const ipc::Message& message) {
   const ipc::Fields fields(message.body);
-  Job job{request::read_job(message.body), fields.integer("id", 0, INT64_MAX),
+  Job job{request::read_job(message.body), fields.integer("id", 0, INT64_MAX), fields.text("op") == "load",
           static_cast<int>(fields.integer("width", 1, ipc::kMaxSide)),
           static_cast<int>(fields.integer("height", 1, ipc::kMaxSide)), std::nullopt};
   if (message.fd) job.picture.emplace(message.fd.get(), job.width, job.height);
@@ -85,8 +85,8 @@ void run_job(LifeLine& line, Runner& runner, const ipc::Message& message) {
   try {
     const Job job = read_job(message);
     const Result result = runner.run(job, reporter);
-    Json done = {{"event", "done"},         {"id", id},         {"fd", "result"},           {"width", result.width},
-                 {"height", result.height}, {"seed", job.seed}, {"timings", result.timings}};
+    Json done = {{"event", "done"}, {"id", id}, {"seed", job.seed}, {"timings", result.timings}};
+    if (result.picture) done.update({{"fd", "result"}, {"width", result.width}, {"height", result.height}});
     done.update(result.cuts);
     line.send(done, result.picture.get());
   } catch (const Error& problem) {
@@ -124,7 +124,7 @@ std::unique_ptr<Runner> make_runner(const std::optional<std::string>& fake, int 
   for (;;) {
     const ipc::Message message = line.next();
     const std::string op = ipc::Fields(message.body).text("op", "");
-    if (op == "edit" || op == "generate") run_job(line, runner, message);
+    if (op == "edit" || op == "generate" || op == "load") run_job(line, runner, message);
     if (op == "offload") {
       Reporter reporter(line, -1);
       runner.offload(reporter);

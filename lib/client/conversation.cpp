@@ -146,7 +146,8 @@ void Conversation::handle(ipc::Message message) {
     restarts_in_a_row_ = 0;
     if (event == "error") return fail(job.id, error_of(message.body));
     // One that comes late is dropped: the job ends as its state says.
-    if (!message.fd || !wanted(job))
+    const bool makes_picture = job.request.value("op", "") != "load";
+    if ((makes_picture && !message.fd) || !wanted(job))
       return fail(job.id, Error(ErrorCode::protocol, "the worker says that it is done but sends no picture"));
     const Job ended = std::move(jobs_.extract(found).mapped());
     return listener_.done(ended,

@@ -40,7 +40,7 @@ struct Job {
 
 struct Result {
   ipc::Json done;  // the `done` event
-  UniqueFd picture;
+  UniqueFd picture;  // empty for `load`
   ipc::WorkerInfo worker;
   bool spawned = false;  // the worker had to be started
 };

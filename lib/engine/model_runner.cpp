@@ -144,7 +144,8 @@ std::variant<Result, Error> ModelRunner::attempt(const Job& job, Progress& progr
     const auto start = Clock::now();
     load(job, progress, instead);
     const double load_seconds = seconds_since(start);
-    Result result = compute(job, progress);
+    Result result;
+    if (!job.load_only) result = compute(job, progress);
     result.timings["load"] = load_seconds;
     return result;
   } catch (const Error& error) {

@@ -16,13 +16,14 @@ namespace step1x::engine {
 
 struct Job : request::Job {
   std::int64_t id = 0;
+  bool load_only = false;  // the model comes to the device, and no picture is made
   int width = 0;  // of the picture given (edit) or wanted (generate)
   int height = 0;
   std::optional<ipc::PictureView> picture;  // none: generate
 };
 
 struct Result {
-  UniqueFd picture;  // sealed, width * height * 3
+  UniqueFd picture;  // sealed, width * height * 3; empty where only the model was wanted
   int width = 0;
   int height = 0;
   ipc::Json timings = ipc::Json::object();  // seconds by name, see protocol.md section 5

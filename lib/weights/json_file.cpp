@@ -1,30 +1,21 @@
 #include "weights/json_file.hpp"
 
-#include <fstream>
-
 #include "base/error.hpp"
+#include "base/read_file.hpp"
 
 namespace step1x {
 
 nlohmann::json read_json_object(const std::filesystem::path& path) {
-  constexpr std::uintmax_t kMaxBytes = 8 << 20;
+  constexpr std::size_t kMaxBytes = 8 << 20;
   constexpr int kMaxDepth = 64;
-  std::error_code error;
-  const std::uintmax_t size = std::filesystem::file_size(path, error);
-  if (error) throw Error::format(ErrorCode::model_missing, "{}: cannot open: {}", path.string(), error.message());
-  if (size > kMaxBytes) {
-    throw Error::format(ErrorCode::model_missing, "{}: {} bytes are too many for a configuration file", path.string(),
-                        size);
-  }
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw Error::format(ErrorCode::model_missing, "{}: cannot open: {}", path.string(), errno_text());
+  const std::string text = read_regular_file(path, kMaxBytes, ErrorCode::model_missing);
   // Parsed without exceptions: the library's own message would put its error numbers before the user.
   const auto shallow = [&](int depth, nlohmann::json::parse_event_t, const nlohmann::json&) {
     if (depth <= kMaxDepth) return true;
     throw Error::format(ErrorCode::model_missing, "{}: nested more than {} levels deep; get the file again",
                         path.string(), kMaxDepth);
   };
-  nlohmann::json result = nlohmann::json::parse(in, shallow, false);
+  nlohmann::json result = nlohmann::json::parse(text, shallow, false);
   if (result.is_discarded()) {
     throw Error::format(ErrorCode::model_missing, "{}: not valid JSON; get the file again", path.string());
   }

@@ -42,6 +42,9 @@ Slot::Events Fleet::slot_events() {
   events.ended = [this](Slot& slot, const std::shared_ptr<Job>& job, ipc::Message message) {
     filler_ended(slot);
     relocate(/*on_purpose=*/true);
+    // Which one `auto` came to be.
+    if (message.body.value("event", "") == "done")
+      message.body["device"] = slot.engine_device().empty() ? slot.device() : slot.engine_device();
     events_.ended(job, std::move(message));
   };
   events.died = [this](Slot& slot, std::shared_ptr<Job> job, const std::string& how) {

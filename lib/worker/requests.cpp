@@ -42,7 +42,7 @@ void Worker::greet(Session& session, const ipc::Json& body) {
   if (!refused) phase_ = Phase::serving;
   const bool leaves = refused && !busy() && courtesy() == Duration::zero();
   ipc::Json answer = ipc::hello("event");
-  answer["capabilities"] = {"edit", "generate", "cancel", "status", "offload", "release", "lease", "ping", "shutdown"};
+  answer["capabilities"] = {"edit", "generate", "load", "cancel", "status", "offload", "release", "lease", "ping", "shutdown"};
   answer["jobs"] = queue_.size() + fleet_.running();
   answer["leaving"] = leaves;
   session.connection->send(answer);
@@ -55,7 +55,7 @@ void Worker::greet(Session& session, const ipc::Json& body) {
 
 void Worker::handle(const std::shared_ptr<Session>& session, const std::string& op, ipc::Message message) {
   const std::int64_t id = request_id(message.body);
-  if (op == "edit" || op == "generate") return enqueue(session, std::move(message));
+  if (op == "edit" || op == "generate" || op == "load") return enqueue(session, std::move(message));
   if (op == "status") return session->answer(status(), id);
   if (op == "ping") return session->answer({{"event", "pong"}}, id);
   if (op == "cancel") {

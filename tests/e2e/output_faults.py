@@ -4,10 +4,12 @@ The calls of `step1x edit` are made to fail by tests/support/fault_shim.cpp, the
 """
 
 import os
+import pathlib
 import subprocess
 import sys
 
 import harness
+import person
 
 SHIM = harness.BUILD / "tests/libstep1x_fault_shim.so"
 OLD = b"old"
@@ -133,6 +135,29 @@ class FullDisk(Case):
         with open(self.results / "filler", "ab") as out:
             done = self.run_step1x(*self.edit_arguments("-"), stdout=out, stderr=subprocess.PIPE, capture_output=False)
         self.assertEqual((done.returncode, done.stderr), (1, "step1x: cannot write to standard output: No space left on device\n"))
+
+
+class Links(harness.Case):
+    def test_a_strangers_link_in_a_folder_of_everybodys_is_followed_no_more_than_by_a_shell(self):
+        person.need_root(self)
+        if pathlib.Path("/proc/sys/fs/protected_symlinks").read_text().strip() != "1":
+            self.skipTest("fs.protected_symlinks is off on this machine: a shell follows such a link too")
+        everybodys = self.dir / "everybodys"
+        everybodys.mkdir()
+        everybodys.chmod(0o1777)
+        mine = self.dir / "mine.png"
+        mine.write_bytes(OLD)
+        link = everybodys / "out.png"
+        link.symlink_to(mine)
+        os.chown(link, person.UID, person.UID, follow_symlinks=False)
+        done = self.run_step1x(*self.edit_arguments(link), check=2)
+        self.assertIn("Permission denied", done.stderr)
+        self.assertEqual(mine.read_bytes(), OLD)
+        # One of one's own is followed.
+        os.chown(link, 0, 0, follow_symlinks=False)
+        self.run_step1x(*self.edit_arguments(link), check=0)
+        self.assertNotEqual(mine.read_bytes(), OLD)
+        self.assertTrue(link.is_symlink())
 
 
 if __name__ == "__main__":

@@ -273,6 +273,10 @@ TEST_CASE("limits are checked before decoding, 16-bit and alpha counted") {
   limits = {};
   limits.max_side = 3;
   CHECK(contains(file_error(fixture("rgb.png"), limits), "at most 3 on a side"));
+  limits.max_side = 4;
+  CHECK(file_error(fixture("rgb.png"), limits).empty());
+  limits.max_pixels = 12;
+  CHECK(file_error(fixture("rgb.png"), limits).empty());
   limits = {};
   limits.max_decoded_bytes = 4 * 3 * 3;
   CHECK(file_error(fixture("rgb.png"), limits).empty());
