@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <numeric>
 #include <variant>
 
 #include "base/error.hpp"
+#include "config/nearest.hpp"
 #include "request/parameters.hpp"
 
 namespace step1x::config {
@@ -189,25 +189,6 @@ std::string written_duration(Duration duration) {
       return fmt::format("\"{}{}\"", duration.count() / milliseconds, unit);
   }
   return duration == Duration::zero() ? "0" : fmt::format("\"{}ms\"", duration.count());
-}
-
-// Levenshtein's distance, with '-' and '_' and both cases taken as equal.
-std::size_t distance(std::string_view a, std::string_view b) {
-  const auto plain = [](char c) {
-    return c == '-' ? '_' : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  };
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0U);
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (plain(a[i]) == plain(b[j]) ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
-    }
-  }
-  return row.back();
 }
 
 }  // namespace
