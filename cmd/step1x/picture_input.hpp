@@ -1,11 +1,13 @@
 // The picture that is edited: from a file or standard input to the sealed pixels that travel.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/fd.hpp"
 #include "config/config.hpp"
 #include "image/decoder.hpp"
+#include "image/format.hpp"
 
 namespace step1x::cli {
 
@@ -15,6 +17,7 @@ struct InputPicture {
   int width = 0;
   int height = 0;
   image::Metadata metadata;
+  std::optional<image::Format> format;  // of standard input, told by its content
 };
 
 // What is taken for a picture.

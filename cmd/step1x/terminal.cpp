@@ -58,10 +58,12 @@ void print_path(const std::string& path) {
   print((::isatty(STDOUT_FILENO) == 1 ? printable(path) : path) + "\n");
 }
 
+nlohmann::ordered_json error_record(ErrorCode code, const std::string& message) {
+  return {{"error", {{"code", name(code)}, {"message", one_line(message)}, {"retryable", retryable(code)}}}};
+}
+
 void print_error_record(ErrorCode code, const std::string& message) {
-  const nlohmann::ordered_json record = {
-      {"error", {{"code", name(code)}, {"message", one_line(message)}, {"retryable", retryable(code)}}}};
-  const std::string line = line_of(record);
+  const std::string line = line_of(error_record(code, message));
   write_all(STDOUT_FILENO, std::as_bytes(std::span(line)));
 }
 

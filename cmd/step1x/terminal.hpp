@@ -28,7 +28,9 @@ void print(std::span<const std::byte> bytes);
 void print_json(const nlohmann::ordered_json& record, int indent = -1);
 // The path of a result alone on its line: as it is for a program that reads it, printable() on a terminal.
 void print_path(const std::string& path);
-// {"error": {code, message, retryable}}. Does not throw: the exit code tells already.
+// {"error": {code, message, retryable}}.
+nlohmann::ordered_json error_record(ErrorCode code, const std::string& message);
+// On standard output. Does not throw: the exit code tells already.
 void print_error_record(ErrorCode code, const std::string& message);
 
 // A terminal that can move the cursor.

@@ -31,7 +31,7 @@ struct Row {
 const std::vector<Row> kOwnRows{
     Row{{"model", "STEP1X_MODEL", "MODEL_PATH", "path", "The model: a name from [models], or a folder"},
         &Settings::model},
-    Row{{"timeout", "STEP1X_TIMEOUT", "", "duration", "Longest time one edit may take, waiting included"},
+    Row{{"timeout", "STEP1X_TIMEOUT", "", "duration", "Longest time an edit may take, from start to end"},
         &Settings::timeout},
     Row{{"offload_delay", "STEP1X_OFFLOAD_DELAY", "", "duration",
          "From the last job until the model leaves the GPU for host memory"},
@@ -60,6 +60,10 @@ const std::vector<Row> kOwnRows{
     Row{{"max_file_bytes", "STEP1X_MAX_FILE_BYTES", "", "integer", "Largest input file, in bytes"},
         &Settings::max_file_bytes,
         {1, 1e12}},
+    Row{{"quality", "STEP1X_QUALITY", "", "integer",
+         "Quality of a result that is JPEG, WebP, AVIF or HEIC; 0: each format's own"},
+        &Settings::quality,
+        {0, 100}},
 };
 
 std::string_view type_name(request::Type type) {
