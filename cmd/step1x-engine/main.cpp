@@ -72,9 +72,12 @@ class Reporter : public engine::Progress {
 
 Job read_job(const ipc::Message& message) {
   const ipc::Fields fields(message.body);
-  Job job{request::read_job(message.body), fields.integer("id", 0, INT64_MAX), fields.text("op") == "load",
+  Job job{request::read_job(message.body),
+          fields.integer("id", 0, INT64_MAX),
+          fields.text("op") == "load",
           static_cast<int>(fields.integer("width", 1, ipc::kMaxSide)),
-          static_cast<int>(fields.integer("height", 1, ipc::kMaxSide)), std::nullopt};
+          static_cast<int>(fields.integer("height", 1, ipc::kMaxSide)),
+          std::nullopt};
   if (message.fd) job.picture.emplace(message.fd.get(), job.width, job.height);
   return job;
 }

@@ -112,7 +112,7 @@ void BatchView::end(const BatchTally& tally, const std::filesystem::path& folder
   bar_.clear();
   if (context_.json) {
     Json record = counts(tally);
-    record["output"] = folder.string();
+    add_path(record, "output", folder.string());
     record["seconds"] = tally.seconds;
     record["per_minute"] = tally.per_minute();
     record["slowest"] = Json::array();

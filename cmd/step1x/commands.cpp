@@ -88,8 +88,9 @@ void define(CLI::App& app, Context& context) {
   add_edit(app, context);
   add_batch(app, context);
   add_generate(app, context);
-  CLI::App& gpu = add_group(app, "gpu", "See and move the model: status, offload, release, hold");
+  CLI::App& gpu = add_group(app, "gpu", "See and move the model: status, load, offload, release, hold");
   add_gpu_status(gpu, context);
+  add_gpu_load(gpu, context);
   add_gpu_offload(gpu, context);
   add_gpu_release(gpu, context);
   add_gpu_hold(gpu, context);

@@ -42,6 +42,7 @@ void add_batch(CLI::App& app, Context& context);
 void add_generate(CLI::App& app, Context& context);
 // Also of the worker: it is one status.
 void add_gpu_status(CLI::App& parent, Context& context);
+void add_gpu_load(CLI::App& gpu, Context& context);
 void add_gpu_offload(CLI::App& gpu, Context& context);
 void add_gpu_release(CLI::App& gpu, Context& context);
 void add_gpu_hold(CLI::App& gpu, Context& context);

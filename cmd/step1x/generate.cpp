@@ -16,16 +16,20 @@ struct GenerateFlags : JobFlags {
 
 ExitCode run_generate(const GenerateFlags& flags, const Context& context) {
   const config::Loaded loaded = apply_flags(load_settings(context), flags);
-  PictureJob job(loaded, flags, context);
+  PictureJobs jobs(loaded, flags, context);
+  jobs.expect(1);
   const std::string prompt = read_prompt(flags, false);
-  const PictureOutput output("generated", flags.output, flags.format);
+  const auto folder = output_folder(flags.output);
+  PictureOutput output(folder.value_or("") / "generated", folder ? std::nullopt : flags.output, flags.format,
+                       flags.count);
   check_standard_output(output, context);
+  check_quality(flags.quality, output.format());
   ipc::Json request = job_members(loaded, flags, prompt);
   request["op"] = "generate";
   request["width"] = flags.width;
   request["height"] = flags.height;
-  job.run(request, InputPicture{}, output);
-  return ExitCode::ok;
+  jobs.run(request, InputPicture{}, output);
+  return jobs.exit();
 }
 
 }  // namespace
@@ -36,7 +40,8 @@ void add_generate(CLI::App& app, Context& context) {
   command
       ->add_option(
           "-o,--output", flags->output,
-          "Write here, replacing what is there; - for standard output; default: generated.png, replacing nothing")
+          "Write here, replacing what is there; - for standard output; default, and in a folder: generated.png, "
+          "replacing nothing")
       ->type_name("FILE");
   command->add_option("--width", flags->width, "Width of the picture in pixels; default 1024")
       ->type_name("N")
@@ -47,6 +52,8 @@ void add_generate(CLI::App& app, Context& context) {
       ->transform(decimal())
       ->check(CLI::Range(16, 4096));
   add_job_flags(*command, *flags);
+  add_count_flag(*command, *flags);
+  add_quality_flag(*command, *flags);
   add_json_flag(*command, context);
   add_common_flags(*command, context);
   command->footer("Example:\n  step1x generate -p \"a lighthouse at dusk\" --width 768 --height 512 -o lighthouse.png");

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <filesystem>
 #include <random>
@@ -20,10 +21,29 @@ namespace step1x::cli {
 namespace {
 
 // -1 is a seed that nobody can give, so it can mean "any": other tools have it that way.
-std::int64_t choose_seed(const std::optional<std::int64_t>& given) {
+std::int64_t choose_seed(const std::optional<std::int64_t>& given, int count) {
+  const auto most = static_cast<std::int64_t>(request::parameter("seed").high) - (count - 1);
+  if (given && *given > most)
+    throw Error::format(ErrorCode::usage, "--seed {} --count {}: the last seed would be over 2^53", *given, count);
   if (given && *given >= 0) return *given;
   std::random_device random;
-  return static_cast<std::int64_t>(((static_cast<std::uint64_t>(random()) << 32) | random()) & ((1ULL << 53) - 1));
+  const auto any =
+      static_cast<std::int64_t>(((static_cast<std::uint64_t>(random()) << 32) | random()) & ((1ULL << 53) - 1));
+  return std::min(any, most);
+}
+
+// -n is how many, to people who know other tools: they would get one picture, and of other words than they meant.
+CLI::Validator no_number() {
+  return {[](const std::string& given) {
+            const bool digits =
+                !given.empty() && std::ranges::all_of(given, [](unsigned char c) { return std::isdigit(c) != 0; });
+            if (!digits) return std::string();
+            return fmt::format(
+                "'{}' is no words to keep away from; for {} pictures of one prompt, edit and generate have "
+                "--count {}",
+                given, given, given);
+          },
+          ""};
 }
 
 // What the user's environment allows, as it is: never an index into it.
@@ -92,6 +112,25 @@ void set_parameters(request::Json& members, const request::Json& given, const re
 
 }  // namespace
 
+void add_model_flags(CLI::App& command, JobFlags& flags) {
+  command
+      .add_option("--model", flags.model,
+                  "A model folder, a hub id in the local cache, a name from the configuration, or demo")
+      ->type_name("MODEL");
+  for (const request::Parameter& parameter : request::parameters()) {
+    if (!parameter.flags.empty() && !parameter.picture) add_flag_of(parameter, command, flags.parameters);
+  }
+  command
+      .add_option("--keep", flags.keep, "Keep the model on the GPU for this long afterwards: 90s, 10m, 0, -1 for ever")
+      ->type_name("DURATION");
+  command
+      .add_option("--idle-timeout", flags.idle_timeout,
+                  "Give the GPU back altogether this long afterwards: 5m, 0, -1 for never; see --keep")
+      ->type_name("DURATION");
+  command.add_option("--timeout", flags.timeout, "Give up after this long, with exit code 75")->type_name("DURATION");
+  command.add_flag("--progress-json", flags.progress_json, "Print every event as a line of JSON on standard error");
+}
+
 void add_job_flags(CLI::App& command, JobFlags& flags) {
   auto* prompt = command.add_option("-p,--prompt", flags.prompt, "What to do, in words")->type_name("TEXT");
   command.add_option("--prompt-file", flags.prompt_file, "Read the prompt from this file, or - for standard input")
@@ -107,19 +146,13 @@ void add_job_flags(CLI::App& command, JobFlags& flags) {
       ->type_name("N")
       ->transform(decimal())
       ->check(CLI::Range(std::int64_t{-1}, static_cast<std::int64_t>(request::parameter("seed").high)));
-  command
-      .add_option("--model", flags.model,
-                  "A model folder, a hub id in the local cache, a name from the configuration, or demo")
-      ->type_name("MODEL");
   for (const request::Parameter& parameter : request::parameters()) {
-    if (!parameter.flags.empty() && !parameter.needs_input) add_flag_of(parameter, command, flags.parameters);
+    if (!parameter.flags.empty() && parameter.picture && !parameter.needs_input)
+      add_flag_of(parameter, command, flags.parameters);
   }
+  command.get_option("--negative-prompt")->check(no_number());
+  add_model_flags(command, flags);
   command.add_flag("--no-metadata", flags.no_metadata, "Do not write into the picture how it was made");
-  command
-      .add_option("--keep", flags.keep, "Keep the model on the GPU for this long afterwards: 90s, 10m, 0, -1 for ever")
-      ->type_name("DURATION");
-  command.add_option("--timeout", flags.timeout, "Give up after this long, with exit code 75")->type_name("DURATION");
-  command.add_flag("--progress-json", flags.progress_json, "Print every event as a line of JSON on standard error");
   command.add_flag("--isolated", flags.isolated, "Use a worker of its own, which ends with this command");
 }
 
@@ -128,6 +161,24 @@ void add_input_flags(CLI::App& command, JobFlags& flags) {
     if (!parameter.flags.empty() && parameter.needs_input) add_flag_of(parameter, command, flags.parameters);
   }
   command.add_flag("--strip", flags.strip, "Leave the EXIF of the input out: camera, place, author");
+}
+
+void add_count_flag(CLI::App& command, JobFlags& flags) {
+  command
+      .add_option("--count", flags.count,
+                  "Make so many pictures: with this seed, the next one and so on, and -2, -3 in their names")
+      ->type_name("N")
+      ->transform(decimal())
+      ->check(CLI::Range(1, 1000));
+}
+
+void add_quality_flag(CLI::App& command, JobFlags& flags) {
+  command
+      .add_option("--quality", flags.quality,
+                  "Of a JPEG, WebP, AVIF or HEIC: 1 to 100; default: 95, and 85 for AVIF and HEIC")
+      ->type_name("N")
+      ->transform(decimal())
+      ->check(CLI::Range(1, 100));
 }
 
 std::string read_prompt(const JobFlags& flags, bool stdin_taken) {
@@ -157,6 +208,8 @@ config::Loaded apply_flags(config::Loaded loaded, const JobFlags& flags) {
   settings.metadata = settings.metadata && !flags.no_metadata;
   settings.strip = settings.strip || flags.strip;
   if (flags.timeout) settings.timeout = parse_duration(*flags.timeout, "--timeout");
+  if (flags.quality) settings.quality = *flags.quality;
+  if (flags.idle_timeout) settings.idle_timeout = parse_duration(*flags.idle_timeout, "--idle-timeout");
   if (flags.keep) {
     // On the GPU for this long; the engine that holds it must not go before.
     settings.offload_delay = parse_duration(*flags.keep, "--keep");
@@ -174,7 +227,7 @@ request::Json job_members(const config::Loaded& loaded, const JobFlags& flags, c
   // Its place may be named in an old encoding, and no other process can be told of that.
   request::to_sent(request::parameter("model"), model, "the model " + printable(model));
   request::Json members = {{"prompt", prompt},
-                           {"seed", choose_seed(flags.seed)},
+                           {"seed", choose_seed(flags.seed, flags.count)},
                            {"model", model},
                            {"priority", "interactive"},
                            {"timers", timers(settings)}};

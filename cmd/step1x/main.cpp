@@ -1,12 +1,16 @@
 // step1x: the client. Parses the command line and runs one command; the one place where an error becomes a line and an
 // exit code.
+#include <unistd.h>
+
 #include <algorithm>
 #include <sstream>
 
 #include "base/process.hpp"
 #include "client/signals.hpp"
 #include "commands.hpp"
+#include "config/variables.hpp"
 #include "terminal.hpp"
+#include "words.hpp"
 
 using namespace step1x;
 
@@ -18,11 +22,25 @@ ExitCode report(const cli::Context& context, ErrorCode code, const std::string& 
   return exit_code(code);
 }
 
+// A setting that was misspelt would hold its default without a word.
+void warn_of_unknown_variables() {
+  std::vector<std::string> environment;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) environment.emplace_back(*entry);
+  for (const auto& [name, near] : config::unknown_variables(environment)) {
+    cli::say_error(fmt::format("the environment variable {} is none of step1x{}", name,
+                               near.empty() ? "; step1x.toml(5) lists them" : ": did you mean " + near + "?"));
+  }
+}
+
 ExitCode run(int argc, char** argv, cli::Context& context) {
   CLI::App app;
   cli::define(app, context);
+  const cli::Words looked_through = cli::look_through(app, {argv + 1, argv + argc});
+  context.json = looked_through.json;
+  if (looked_through.problem)
+    return report(context, ErrorCode::usage, cli::with_help(*looked_through.problem, looked_through.command));
   try {
-    std::vector<std::string> words = cli::as_they_are({argv + 1, argv + argc});
+    std::vector<std::string> words = cli::as_they_are(looked_through.parsed);
     std::ranges::reverse(words);  // as this parser wants them
     app.parse(std::move(words));
   } catch (const CLI::Success& help_or_version) {
@@ -31,8 +49,9 @@ ExitCode run(int argc, char** argv, cli::Context& context) {
     cli::print(text.str());
     return ExitCode::ok;
   } catch (const CLI::ParseError& problem) {
-    return report(context, ErrorCode::usage, one_line(problem.what()) + "; try: step1x --help");
+    return report(context, ErrorCode::usage, cli::with_help(one_line(problem.what()), looked_through.command));
   }
+  if (!context.quiet) warn_of_unknown_variables();
   return context.run();
 }
 

@@ -18,13 +18,17 @@ image::Limits limits_of(const config::Settings& settings) {
 InputPicture read_picture(const std::string& input, const config::Settings& settings) {
   const image::Limits limits = limits_of(settings);
   constexpr const char* kStandardInput = "standard input";
-  image::Decoder decoder =
-      input == "-" ? image::Decoder::from_bytes(image::read_stream(STDIN_FILENO, kStandardInput, limits.max_file_bytes),
-                                                kStandardInput, limits)
-                   : image::Decoder::from_file(input, limits);
+  std::optional<image::Format> format;
+  const auto open = [&] {
+    if (input != "-") return image::Decoder::from_file(input, limits);
+    std::vector<std::byte> bytes = image::read_stream(STDIN_FILENO, kStandardInput, limits.max_file_bytes);
+    format = image::format_from_content(bytes);
+    return image::Decoder::from_bytes(std::move(bytes), kStandardInput, limits);
+  };
+  image::Decoder decoder = open();
   ipc::PictureWriter picture(decoder.width(), decoder.height());
   decoder.read(picture.pixels());
-  return {input, picture.seal(), decoder.width(), decoder.height(), decoder.metadata(), decoder.pictures()};
+  return {input, picture.seal(), decoder.width(), decoder.height(), decoder.metadata(), decoder.pictures(), format};
 }
 
 std::string further_pictures(const std::string& name, int pictures) {

@@ -1,11 +1,13 @@
 // The picture that is edited: from a file or standard input to the sealed pixels that travel.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/fd.hpp"
 #include "config/config.hpp"
 #include "image/decoder.hpp"
+#include "image/format.hpp"
 
 namespace step1x::cli {
 
@@ -15,7 +17,8 @@ struct InputPicture {
   int width = 0;
   int height = 0;
   image::Metadata metadata;
-  int pictures = 1;  // in the file, of which the first is taken
+  int pictures = 1;                     // in the file, of which the first is taken
+  std::optional<image::Format> format;  // of standard input, told by its content
 };
 
 // What is said where a file holds several.

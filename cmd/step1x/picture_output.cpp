@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/atomic_file.hpp"
 #include "base/error.hpp"
 #include "terminal.hpp"
@@ -31,6 +33,15 @@ void check_place(const fs::path& path, Replace replace) {
   }
 }
 
+// A device or a pipe has no names beside it for the others.
+void check_numbered(const fs::path& path, int count) {
+  std::error_code ignored;
+  if (fs::exists(path, ignored) && !fs::is_regular_file(path, ignored))
+    throw Error::format(ErrorCode::usage, "--output {}: that is no file, and takes no --count {}", path.string(),
+                        count);
+  for (int n = 2; n <= count; ++n) check_place(numbered(path, n), Replace::always);
+}
+
 }  // namespace
 
 fs::path numbered(const fs::path& path, int n) {
@@ -40,10 +51,35 @@ fs::path numbered(const fs::path& path, int n) {
   return result;
 }
 
+void check_quality(const std::optional<int>& quality, image::Format format) {
+  using image::Format;
+  const bool loses =
+      format == Format::jpeg || format == Format::webp || format == Format::avif || format == Format::heic;
+  if (!quality || loses) return;
+  throw Error::format(ErrorCode::usage,
+                      "--quality {}: a {} picture has no quality to choose; --format jpeg, webp, avif and heic have",
+                      *quality, image::name(format));
+}
+
+std::optional<fs::path> output_folder(const std::optional<std::string>& output) {
+  if (!output || output == "-") return std::nullopt;
+  std::error_code problem;
+  const fs::path folder = *output;
+  if (fs::is_directory(folder, problem)) return folder;
+  if (!output->ends_with('/')) return std::nullopt;
+  fs::create_directories(folder, problem);
+  if (problem)
+    throw Error::format(ErrorCode::usage, "--output {}: cannot make that folder: {}", *output, problem.message());
+  return folder;
+}
+
 PictureOutput::PictureOutput(const fs::path& unnamed, const std::optional<std::string>& output,
-                             const std::optional<std::string>& format) {
+                             const std::optional<std::string>& format, int count) {
   if (format) format_ = parse_format("x." + *format, "--format " + *format);
   if (output == "-") {
+    if (count > 1)
+      throw Error::format(ErrorCode::usage,
+                          "--output -: standard output takes one picture, and --count {} are asked for", count);
     if (::isatty(STDOUT_FILENO) == 1)
       throw Error(ErrorCode::usage, "--output -: standard output is a terminal; send it to a file or a pipe");
     return;
@@ -58,24 +94,26 @@ PictureOutput::PictureOutput(const fs::path& unnamed, const std::optional<std::s
     path_ += fmt::format(".{}", format.value_or("png"));
   }
   check_place(path_, replace_ ? Replace::always : Replace::never);
+  if (replace_ && count > 1) check_numbered(path_, count);
 }
 
 void PictureOutput::check_sides(int width, int height) const {
   image::check_sides(format_, width, height);
 }
 
-std::string PictureOutput::write(std::span<const std::byte> bytes) const {
+std::string PictureOutput::write(std::span<const std::byte> bytes, int n) {
   if (is_stdout()) {
     print(bytes);
     return "-";
   }
   if (replace_) {
-    write_file_atomically(path_, bytes, Replace::always);
-    return path_.string();
+    const fs::path path = numbered(path_, n);
+    write_file_atomically(path, bytes, Replace::always);
+    return path.string();
   }
   constexpr int kMostNames = 10'000;
-  for (int n = 1; n <= kMostNames; ++n) {
-    const fs::path path = numbered(path_, n);
+  for (next_ = std::max(next_, n); next_ <= kMostNames;) {
+    const fs::path path = numbered(path_, next_++);
     try {
       write_file_atomically(path, bytes, Replace::never);
       return path.string();

@@ -1,5 +1,6 @@
 #include "terminal.hpp"
 
+#include <openssl/evp.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -54,14 +55,28 @@ void print_json(const nlohmann::ordered_json& record, int indent) {
   print(line_of(record, indent));
 }
 
+void add_path(nlohmann::ordered_json& record, const char* name, const std::string& path) {
+  record[name] = path;
+  if (!find_invalid_utf8(path)) return;
+  // Three bytes are four characters, and there is a zero byte behind them.
+  std::string text(4 * (path.size() + 2) / 3 + 4, '\0');
+  const int length =
+      ::EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
+                        reinterpret_cast<const unsigned char*>(path.data()), static_cast<int>(path.size()));
+  text.resize(static_cast<std::size_t>(length));
+  record[std::string(name) + "_base64"] = text;
+}
+
 void print_path(const std::string& path) {
   print((::isatty(STDOUT_FILENO) == 1 ? printable(path) : path) + "\n");
 }
 
+nlohmann::ordered_json error_record(ErrorCode code, const std::string& message) {
+  return {{"error", {{"code", name(code)}, {"message", one_line(message)}, {"retryable", retryable(code)}}}};
+}
+
 void print_error_record(ErrorCode code, const std::string& message) {
-  const nlohmann::ordered_json record = {
-      {"error", {{"code", name(code)}, {"message", one_line(message)}, {"retryable", retryable(code)}}}};
-  const std::string line = line_of(record);
+  const std::string line = line_of(error_record(code, message));
   write_all(STDOUT_FILENO, std::as_bytes(std::span(line)));
 }
 

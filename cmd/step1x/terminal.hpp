@@ -26,9 +26,13 @@ void print(std::span<const std::byte> bytes);
 // One record on standard output: a line, or with indent 2 for people too. Names that are no UTF-8 have a replacement
 // character for each wrong byte. Throws as print().
 void print_json(const nlohmann::ordered_json& record, int indent = -1);
+// Adds a path to a record: as text, and where it is no UTF-8 exactly, under `name`_base64.
+void add_path(nlohmann::ordered_json& record, const char* name, const std::string& path);
 // The path of a result alone on its line: as it is for a program that reads it, printable() on a terminal.
 void print_path(const std::string& path);
-// {"error": {code, message, retryable}}. Does not throw: the exit code tells already.
+// {"error": {code, message, retryable}}.
+nlohmann::ordered_json error_record(ErrorCode code, const std::string& message);
+// On standard output. Does not throw: the exit code tells already.
 void print_error_record(ErrorCode code, const std::string& message);
 
 // A terminal that can move the cursor.

@@ -112,7 +112,7 @@ class SignalsHeldBack {
   SignalsHeldBack& operator=(const SignalsHeldBack&) = delete;
 
  private:
-  static constexpr std::array kHeld{SIGINT, SIGTERM, SIGHUP};
+  static constexpr std::array kHeld{SIGINT, SIGTERM, SIGHUP, SIGALRM};
   static inline std::mutex mutex;  // guards holders and before
   static inline int holders = 0;
   static inline std::array<struct sigaction, kHeld.size()> before{};

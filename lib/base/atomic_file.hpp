@@ -4,7 +4,7 @@
 // The bytes go into a file without a name (O_TMPFILE) in the target's directory, are fsynced, and only then get a name;
 // so a process killed by SIGKILL leaves nothing behind but, where an old file is replaced, between two adjacent calls,
 // one whole hidden file ".NAME.XXXXXXXX.tmp". File systems that have no O_TMPFILE or no hard links get the hidden file
-// from the start. While there is a hidden file, SIGINT, SIGTERM and SIGHUP wait.
+// from the start. While there is a hidden file, SIGINT, SIGTERM, SIGHUP and SIGALRM wait.
 //
 // Replace::always: a symbolic link at the target stays, and what it points to is replaced. A device, fifo, socket or
 // /proc/self/fd/N (so /dev/stdout) is written to directly, where "atomically" has no meaning. The old file's mode and,

@@ -45,14 +45,15 @@ std::string format_duration(Duration duration) {
   if (duration < seconds(1)) return fmt::format("{}ms", duration.count());
   const auto h = duration_cast<hours>(duration);
   const auto m = duration_cast<minutes>(duration - h);
-  const auto s = duration_cast<seconds>(duration - h - m);
+  const Duration s = duration - h - m;
   std::string text;
   const auto add = [&text](auto count, char unit) {
     if (count > 0) text += fmt::format("{}{}{}", text.empty() ? "" : " ", count, unit);
   };
   add(h.count(), 'h');
   add(m.count(), 'm');
-  add(s.count(), 's');
+  // To the millisecond, where there are any: 1500 of them are not one second.
+  add(static_cast<double>(s.count()) / 1000, 's');
   return text;
 }
 

@@ -15,7 +15,7 @@ inline constexpr Duration kLongestDuration = std::chrono::hours(87'660);
 
 // Throws Error(usage) that names `what` (a flag or key) and the text.
 Duration parse_duration(std::string_view text, std::string_view what);
-// "1h 30m", "45s", "250ms", "never".
+// "1h 30m", "45s", "1.5s", "250ms", "never".
 std::string format_duration(Duration duration);
 // Seconds, as JSON and scripts have them; -1 for never.
 double in_seconds(Duration duration);

@@ -39,7 +39,7 @@ struct Job {
 };
 
 struct Result {
-  ipc::Json done;  // the `done` event
+  ipc::Json done;    // the `done` event
   UniqueFd picture;  // empty for `load`
   ipc::WorkerInfo worker;
   bool spawned = false;  // the worker had to be started

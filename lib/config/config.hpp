@@ -32,6 +32,7 @@ struct Settings {
   std::int64_t max_pixels = 64'000'000;
   std::int64_t max_side = 30'000;
   std::int64_t max_file_bytes = 1LL << 30;
+  std::int64_t quality = 0;                   // 1 to 100; 0: as the format has it (image/encode.hpp)
   std::map<std::string, std::string> models;  // [models]: name -> folder
 };
 

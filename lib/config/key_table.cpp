@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <numeric>
 #include <variant>
 
 #include "base/error.hpp"
+#include "config/nearest.hpp"
 #include "request/parameters.hpp"
 
 namespace step1x::config {
@@ -31,7 +31,7 @@ struct Row {
 const std::vector<Row> kOwnRows{
     Row{{"model", "STEP1X_MODEL", "MODEL_PATH", "path", "The model: a name from [models], or a folder"},
         &Settings::model},
-    Row{{"timeout", "STEP1X_TIMEOUT", "", "duration", "Longest time one edit may take, waiting included"},
+    Row{{"timeout", "STEP1X_TIMEOUT", "", "duration", "Longest time an edit may take, from start to end"},
         &Settings::timeout},
     Row{{"offload_delay", "STEP1X_OFFLOAD_DELAY", "", "duration",
          "From the last job until the model leaves the GPU for host memory"},
@@ -60,6 +60,10 @@ const std::vector<Row> kOwnRows{
     Row{{"max_file_bytes", "STEP1X_MAX_FILE_BYTES", "", "integer", "Largest input file, in bytes"},
         &Settings::max_file_bytes,
         {1, 1e12}},
+    Row{{"quality", "STEP1X_QUALITY", "", "integer",
+         "Quality of a result that is JPEG, WebP, AVIF or HEIC; 0: each format's own"},
+        &Settings::quality,
+        {0, 100}},
 };
 
 std::string_view type_name(request::Type type) {
@@ -189,25 +193,6 @@ std::string written_duration(Duration duration) {
       return fmt::format("\"{}{}\"", duration.count() / milliseconds, unit);
   }
   return duration == Duration::zero() ? "0" : fmt::format("\"{}ms\"", duration.count());
-}
-
-// Levenshtein's distance, with '-' and '_' and both cases taken as equal.
-std::size_t distance(std::string_view a, std::string_view b) {
-  const auto plain = [](char c) {
-    return c == '-' ? '_' : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  };
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0U);
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (plain(a[i]) == plain(b[j]) ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
-    }
-  }
-  return row.back();
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ namespace step1x::engine {
 struct Job : request::Job {
   std::int64_t id = 0;
   bool load_only = false;  // the model comes to the device, and no picture is made
-  int width = 0;  // of the picture given (edit) or wanted (generate)
+  int width = 0;           // of the picture given (edit) or wanted (generate)
   int height = 0;
   std::optional<ipc::PictureView> picture;  // none: generate
 };

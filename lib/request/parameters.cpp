@@ -48,7 +48,7 @@ constexpr std::array kParameters{
         .low = 16,
         .high = 4096,
         .fallback = std::int64_t{1024},
-        .flags = "--size",
+        .flags = "--size,--size-level",
         .value_name = "N",
         .help = "Edit at the area of a square with this side: 512, 768, 1024 or another; default: the model's own, or "
                 "1024",

@@ -42,7 +42,8 @@ void Worker::greet(Session& session, const ipc::Json& body) {
   if (!refused) phase_ = Phase::serving;
   const bool leaves = refused && !busy() && courtesy() == Duration::zero();
   ipc::Json answer = ipc::hello("event");
-  answer["capabilities"] = {"edit", "generate", "load", "cancel", "status", "offload", "release", "lease", "ping", "shutdown"};
+  answer["capabilities"] = {"edit",    "generate", "load",  "cancel", "status",
+                            "offload", "release",  "lease", "ping",   "shutdown"};
   answer["jobs"] = queue_.size() + fleet_.running();
   answer["leaving"] = leaves;
   session.connection->send(answer);

@@ -33,5 +33,9 @@ TEST_CASE("durations are printed in the units they are read in") {
   CHECK(format_duration(90min) == "1h 30m");
   CHECK(format_duration(45s) == "45s");
   CHECK(format_duration(250ms) == "250ms");
+  CHECK(format_duration(1500ms) == "1.5s");
+  CHECK(format_duration(59999ms) == "59.999s");
+  CHECK(format_duration(60500ms) == "1m 0.5s");
+  CHECK(format_duration(2h) == "2h");
   CHECK(format_duration(0ms) == "0s");
 }

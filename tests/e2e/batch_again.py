@@ -57,16 +57,6 @@ class Failures(Case):
         (self.photos / "later.png.part").write_bytes(pictures.png())
         self.assertEqual(self.record("--manifest", manifest)["done"], 1)
 
-    def test_a_prompt_that_no_model_can_take_fails_alone(self):
-        self.fill(3)
-        manifest = self.dir / "m.jsonl"
-        manifest.write_text("".join(json.dumps({"input": f"p00{n}.png", "prompt": "<|image_pad|>" if n == 1 else "red"}) + "\n" for n in range(3)))
-        for _ in range(2):
-            done = self.run_step1x("batch", "--manifest", manifest, "-i", self.photos, "-o", self.out, "--steps", 1, "--size", 64, "--model", "demo",
-                                   "--device", "cpu", check=3)
-            self.assertIn("p001.png: ", done.stderr + json.dumps(self.items()))
-            self.assertEqual(sorted(self.hashes()), ["p000.png", "p002.png"])
-
     def test_a_film_among_the_pictures_is_not_read(self):
         self.fill(1)
         with open(self.photos / "film.jpg", "wb") as film:

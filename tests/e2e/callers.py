@@ -1,5 +1,6 @@
 """What whoever runs a command hands down to it, and what it writes for people: it does not change what is done, and what is typed arrives as it was typed."""
 
+import base64
 import json
 import os
 import pty
@@ -226,6 +227,11 @@ class Text(batch_case.Case):
         done = subprocess.run([harness.STEP1X, *map(str, self.edit_arguments(self.dir / "o.png"))], env=env, capture_output=True)
         self.assertEqual(done.returncode, 2)
         self.assertIn(b"STEP1X_TORCH_DIR", done.stderr)
+        output = os.fsencode(self.dir) + b"/r\xe9sultat.png"
+        done = subprocess.run([harness.STEP1X, *map(str, self.edit_arguments("x")[:-1]), output, "--json"], env=self.env(),
+                              capture_output=True)
+        self.assertEqual(base64.b64decode(json.loads(done.stdout)["output_base64"]), output)
+        self.assertTrue(os.path.exists(output))
         done = subprocess.run([harness.STEP1X, "gpu", "hold", "--", b"no\xe9program"], env=self.env(), capture_output=True)
         self.assertEqual(done.returncode, 2)
         self.assertIn(b"cannot run no\\xe9program", done.stderr)

@@ -103,5 +103,28 @@ class Batch(batch_case.Case):
         self.assertEqual(self.status()["statistics"]["total_loads"], 1)
 
 
+class Batch(batch_case.Case):
+    def test_a_prompt_that_the_model_cannot_take_fails_alone_and_once(self):
+        self.fill(3)
+        manifest = self.dir / "m.jsonl"
+        manifest.write_text("".join(json.dumps({"input": f"p00{n}.png", "prompt": "<|image_pad|>" if n == 1 else "red"}) + "\n" for n in range(3)))
+        arguments = ["batch", "--manifest", manifest, "-i", self.photos, "-o", self.out, "--steps", 1, "--size", 64, "--model", "demo", "--device", "cpu"]
+        self.assertIn("p001.png: the prompt contains <|image_pad|>", self.run_step1x(*arguments, check=3).stderr)
+        self.assertIn("2 there already, 1 failed earlier", self.run_step1x(*arguments, check=3).stderr)
+        self.assertEqual(sorted(self.hashes()), ["p000.png", "p002.png"])
+
+    def test_a_prompt_that_is_too_long_is_refused_or_cut_where_it_says(self):
+        prompt = "please be so kind and " * 12 + "make it black and white"
+        refused = self.run_step1x("edit", harness.PHOTO, "-p", prompt, "--model", "demo", "--device", "cpu", "-o", self.dir / "o.png", check=2)
+        self.assertRegex(refused.stderr, r"\Astep1x: [^\n]*\d+ tokens[^\n]*\n\Z")
+        self.assertFalse((self.dir / "o.png").exists())
+        cut = self.run_step1x("edit", harness.PHOTO, "-p", prompt, "--truncate", "--model", "demo", "--device", "cpu", "--json", "-o", self.dir / "o.png", check=0)
+        record = json.loads(cut.stdout)
+        self.assertTrue(record["truncate"])
+        self.assertEqual(record["device"], "cpu")
+        self.assertLess(record["prompt_cut"]["kept"], record["prompt_cut"]["tokens"])
+        self.assertIn("cut off after", cut.stderr)
+
+
 if __name__ == "__main__":
     harness.main()

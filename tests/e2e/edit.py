@@ -131,6 +131,17 @@ class Worker(harness.Case):
             self.assertIn(key, status)
         harness.eventually(lambda: not self.worker_pids(), what="the end of the worker")
 
+    def test_load_brings_the_model_without_an_edit(self):
+        done = self.run_step1x("gpu", "load", "--model", "fake:load=10ms", "--keep", "10m", "--json", check=0)
+        record = json.loads(done.stdout)
+        self.assertEqual((record["model"], record["device"], record["worker"]["spawned"]), ("fake:load=10ms", "auto", True))
+        status = self.status()
+        self.assertEqual((status["model_location"], status["statistics"]["total_loads"]), ("GPU", 1))
+        record = json.loads(self.run_step1x(*self.edit_arguments(self.dir / "o.png", fake="load=10ms"), "--json", check=0).stdout)
+        self.assertEqual(record["device"], "auto")
+        self.assertEqual(self.status()["statistics"]["total_loads"], 1)
+        self.assertIn("none", self.run_step1x("gpu", "load", "--model", "./none", check=4).stderr)
+
     def test_offload_follows_the_job_at_once_and_status_counts_it(self):
         self.run_step1x(*self.edit_arguments(self.dir / "a.png"), check=0)
         harness.eventually(lambda: self.status()["model_location"] == "CPU", what="offloaded")

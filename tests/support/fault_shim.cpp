@@ -6,8 +6,8 @@
 //     KIND   open | write | fsync | close | rename | linkat | unlink | poll
 //     N      the first call that fails, from 1; later ones work again, unless "forever"
 //     HOW    an errno name; SHORT (write: half of the bytes are written, without an error); KILL (SIGKILL instead of
-//            the call); INT (SIGINT, and then the call); LATE (poll, which knows nothing else: it returns 50 ms late);
-//            PAUSE (open: it returns a second late; unlink: it begins so)
+//            the call); INT, ALRM (that signal, and then the call); LATE (poll, which knows nothing else: it returns
+//            50 ms late); PAUSE (open: it returns a second late; unlink: it begins so)
 //   STEP1X_TEST_FAULT_UNDER=DIR
 //     only calls on files in DIR and below count; without it, all do
 //   STEP1X_TEST_CALLS=FILE
@@ -38,6 +38,7 @@ constexpr int kKill = -2;
 constexpr int kInt = -3;
 constexpr int kLate = -4;
 constexpr int kPause = -5;
+constexpr int kAlarm = -6;
 
 struct ErrnoName {
   const char* name;
@@ -47,7 +48,8 @@ constexpr ErrnoName kErrnoNames[] = {{"ENOSPC", ENOSPC}, {"EIO", EIO},       {"E
                                      {"EDQUOT", EDQUOT}, {"EACCES", EACCES}, {"EPERM", EPERM},
                                      {"EROFS", EROFS},   {"EXDEV", EXDEV},   {"EOPNOTSUPP", EOPNOTSUPP},
                                      {"ENOENT", ENOENT}, {"SHORT", kShort},  {"KILL", kKill},
-                                     {"INT", kInt},      {"LATE", kLate},    {"PAUSE", kPause}};
+                                     {"INT", kInt},      {"LATE", kLate},    {"PAUSE", kPause},
+                                     {"ALRM", kAlarm}};
 
 struct Plan {
   char kind[16] = "";
@@ -139,6 +141,7 @@ int fault(const char* kind) {
   }
   if (how == kKill) kill(getpid(), SIGKILL);
   if (how == kInt) kill(getpid(), SIGINT);
+  if (how == kAlarm) kill(getpid(), SIGALRM);
   return how;
 }
 
