@@ -81,6 +81,7 @@ class Words(Case):
     def test_what_a_held_command_is_given_is_its_own(self):
         done = self.step1x("gpu", "hold", "--", "echo", "--promt", "statsu", "--", "-x", check=0)
         self.assertEqual(done.stdout, "--promt statsu -- -x\n")
+        self.assertEqual(self.step1x("gpu", "hold", "echo", "--promt", "-x", check=0).stdout, "--promt -x\n")
 
     def test_help_is_given_whatever_else_is_wrong(self):
         self.assertIn("--prompt", self.step1x("edit", "--promt", "x", "--help", check=0).stdout)
@@ -310,7 +311,9 @@ class OtherNames(Case):
     def test_the_gpu_is_kept_as_long_as_keep_says(self):
         self.fill("a.png")
         self.step1x("edit", "a.png", "-p", "x", *FAKE, "--idle-timeout", "0", "--keep", "10m", check=0)
-        self.assertEqual(self.status()["model_location"], "GPU")
+        status = self.status()
+        self.assertEqual((status["model_location"], status["next"]["transition"]), ("GPU", "offload"))
+        self.assertGreater(status["next"]["seconds"], 500)
 
     def test_a_variable_that_is_none_is_named_with_the_one_that_may_be_meant(self):
         strange = self.env(STEP1X_STPES="3", STEP1X_COLOUR="red", STEP1X_LONG="1", STEP1X_SEED="1", STEP1X_TORCH_DIR="/nowhere", STEP1X_QUALITY="90")
