@@ -18,6 +18,7 @@
 #include "isolated.hpp"
 #include "job_flags.hpp"
 #include "picture_input.hpp"
+#include "picture_output.hpp"
 #include "resolve_model.hpp"
 #include "settings.hpp"
 #include "terminal.hpp"
@@ -137,13 +138,18 @@ ExitCode run_works(const BatchFlags& flags, const Context& context) {
   const bool seed = flags.seed && *flags.seed >= 0;
   inputs.selection.made = made_in(folder, batch::JournalView::read(folder));
   BatchWorks works = make_works(inputs, options.members, seed);
+  for (const batch::Work& work : works.works) check_quality(flags.quality, work.format);
   for (const std::string& why : works.passed_over) say_error(why + "; going on without it");
   options.members = request::without_picture(std::move(options.members));
   options.reader.known = {folder, batch::model_stamp(options.members.at("model").get<std::string>()),
                           limits_of(loaded.settings)};
   options.reader.again = flags.again;
-  options.writer = {
-      folder, options.reader.known.model.text, model_label(loaded), {loaded.settings.metadata, !loaded.settings.strip}};
+  options.writer = {folder,
+                    options.reader.known.model.text,
+                    model_label(loaded),
+                    {loaded.settings.metadata, !loaded.settings.strip},
+                    std::nullopt};
+  if (loaded.settings.quality > 0) options.writer.quality = static_cast<int>(loaded.settings.quality);
   const auto of_this_shard = [&] {
     std::vector<batch::Work> mine;
     std::ranges::copy_if(works.works, std::back_inserter(mine),
@@ -260,6 +266,7 @@ void add_batch(CLI::App& app, Context& context) {
   add_place_flags(*command, flags->inputs);
   add_run_flags(*command, *flags);
   add_job_flags(*command, *flags);
+  add_quality_flag(*command, *flags);
   add_input_flags(*command, *flags);
   add_json_flag(*command, context);
   add_common_flags(*command, context);

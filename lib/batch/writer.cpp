@@ -44,6 +44,7 @@ std::optional<Written> Writer::take() {
 void Writer::write_picture(const Work& work, const Outcome& outcome, Json& line) const {
   const ipc::PictureView pixels(outcome.picture.get(), outcome.width, outcome.height);
   image::EncodeOptions options;
+  options.quality = options_.quality;
   options.metadata =
       image::result_metadata(options_.metadata, outcome.metadata, {true, options_.model_label, work.parameters});
   const std::vector<std::byte> bytes =

@@ -44,6 +44,7 @@ class Writer {
     std::string model;        // ModelStamp::text
     std::string model_label;  // in the pictures
     image::MetadataChoice metadata;
+    std::optional<int> quality;  // of image::EncodeOptions
   };
   // `works`, `before` and `journal` outlive it. written: called from its thread when there is something to take.
   Writer(const std::vector<Work>& works, const JournalView& before, Journal& journal, Options options,

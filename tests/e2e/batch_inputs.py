@@ -57,6 +57,17 @@ class Inputs(batch_case.Case):
         self.run_batch("-i", self.photos, "-p", "red", "--format", "webp", "--seed", 9, "--name", "{stem}-{seed}.{ext}", check=0)
         self.assertEqual(sorted(self.hashes()), ["Photo-9.webp", "p000-9.webp", "p001-9.webp"])
 
+    def test_a_quality_that_is_asked_for_is_used_and_refused_where_there_is_none(self):
+        self.photos.mkdir()
+        (self.photos / "photo.jpg").write_bytes((harness.SOURCE / "tests/data/coffee.jpg").read_bytes())
+        sizes = []
+        for quality in (20, 90):
+            self.run_batch("-i", self.photos, "-p", "red", "--quality", quality, "--force", check=0)
+            sizes.append((self.out / "photo.jpg").stat().st_size)
+        self.assertLess(2 * sizes[0], sizes[1])
+        refused = self.run_batch("-i", self.photos, "-p", "red", "--quality", 90, "--format", "png", check=2)
+        self.assertIn("--quality", refused.stderr)
+
     def test_a_zero_byte_never_names_another_file(self):
         self.fill(2)
         paths = f"{self.photos}/p000.png\0{self.photos}/p001.png\0"
