@@ -134,7 +134,7 @@ void check_model(const char* folder, const std::vector<std::string>& files, std:
 
 TEST_CASE("a number in a model's file is refused with file and key, or changes nothing") {
   // Coprime to the number of replacements: in the short form too each key and each replacement has its turns.
-  const std::size_t stride = std::getenv("STEP1X_LONG") != nullptr ? 1 : 13;
+  const std::size_t stride = std::getenv("STEP1X_LONG") != nullptr ? 1 : 19;
   picture_of_model(kGolden / "bundle");
   limit_memory();
   check_model("bundle",
