@@ -64,7 +64,7 @@ void check_quality(const std::optional<int>& quality, image::Format format) {
 std::optional<fs::path> output_folder(const std::optional<std::string>& output) {
   if (!output || output == "-") return std::nullopt;
   std::error_code problem;
-  const fs::path folder = *output;
+  fs::path folder = *output;
   if (fs::is_directory(folder, problem)) return folder;
   if (!output->ends_with('/')) return std::nullopt;
   fs::create_directories(folder, problem);
