@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import time
-import unittest
 
 import batch_case
 import harness
@@ -21,13 +20,14 @@ class Case(batch_case.Case):
 
 
 class Failures(Case):
-    @unittest.skipUnless(os.geteuid() == 0, "mounting a small disk takes root")
     def test_a_full_disk_ends_the_batch_at_once_and_the_next_run_makes_the_rest(self):
         self.fill(3)
         for number in range(6):
             (self.photos / f"noise{number}.png").write_bytes(pictures.noise(300, 300))
         self.out.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=800k", "none", self.out], check=True)
+        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=800k", "none", self.out], capture_output=True, text=True, check=False)
+        if mount.returncode != 0:
+            self.skipTest(f"cannot mount a small file system: {mount.stderr.strip()}")
         self.addCleanup(subprocess.run, ["umount", "-l", self.out])
         full = self.batch("--json", check=1)
         self.assertIn("No space left on device", full.stderr)
