@@ -74,7 +74,7 @@ void Jobs::wait_for_it() {
     over = true;
     conversation_.cancel_all();
   }
-  if (over && !view_.result) throw limit_.over();
+  if (over && !view_.result) throw Error(ErrorCode::timeout, std::string(limit_.over().what()) + ": cancelled");
 }
 
 // In the words of the whole command: the conversation knows only what was left when it began.

@@ -49,7 +49,7 @@ TimeLimit::TimeLimit(Duration limit, bool json) : limit_(limit) {
   event.sigev_signo = SIGALRM;
   if (::timer_create(CLOCK_MONOTONIC, &event, &timer_) != 0)
     throw Error::format(ErrorCode::failure, "--timeout: timer_create: {}", errno_text());
-  arm(Duration::zero());
+  arm(*end_);
 }
 
 TimeLimit::~TimeLimit() {
@@ -65,10 +65,10 @@ Error TimeLimit::over() const {
   return Error::format(ErrorCode::timeout, "no picture after {} (--timeout)", format_duration(limit_));
 }
 
-void TimeLimit::arm(Duration later) const {
+void TimeLimit::arm(Clock::time_point at) const {
   if (!end_) return;
   // A time that is past already; nothing at all would be no timer.
-  const auto in = std::max(std::chrono::nanoseconds(1), std::chrono::nanoseconds(*end_ - Clock::now() + later));
+  const auto in = std::max(std::chrono::nanoseconds(1), std::chrono::nanoseconds(at - Clock::now()));
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(in);
   itimerspec spec{};
   spec.it_value.tv_sec = seconds.count();
@@ -77,11 +77,13 @@ void TimeLimit::arm(Duration later) const {
 }
 
 TimeLimit::Kept::Kept(const TimeLimit& limit) : limit_(limit) {
-  limit_.arm(kPatience);
+  if (limit_.end_) limit_.arm(*limit_.end_ + kPatience);
 }
 
 TimeLimit::Kept::~Kept() {
-  limit_.arm(Duration::zero());
+  // Who kept it may have more to say of why it is over, or a result to put in place.
+  constexpr std::chrono::seconds kLastWords{1};
+  if (limit_.end_) limit_.arm(std::max(*limit_.end_, Clock::now() + kLastWords));
 }
 
 }  // namespace step1x::cli

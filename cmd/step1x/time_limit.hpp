@@ -45,7 +45,7 @@ class TimeLimit {
   };
 
  private:
-  void arm(Duration later) const;
+  void arm(Clock::time_point at) const;
 
   Duration limit_;
   std::optional<Clock::time_point> end_;

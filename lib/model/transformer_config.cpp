@@ -35,8 +35,8 @@ void read_native(TransformerConfig& config, const ConfigReader& file) {
   dit.read("vec_in_dim", config.pooled_channels);
   dit.read("hidden_size", config.hidden_size);
   dit.read("num_heads", config.heads);
-  dit.read("depth", config.depth);
-  dit.read("depth_single_blocks", config.single_depth);
+  dit.read_count("depth", config.depth);
+  dit.read_count("depth_single_blocks", config.single_depth);
   dit.read("axes_dim", config.axes_dim);
   dit.read("theta", config.theta, 1, kMostTheta);
   dit.read("qkv_bias", config.qkv_bias);
@@ -48,7 +48,7 @@ void read_native(TransformerConfig& config, const ConfigReader& file) {
   connector.read("in_channels", config.connector.in_channels);
   connector.read("hidden_size", config.connector.hidden_size);
   connector.read("heads_num", config.connector.heads);
-  connector.read("depth", config.connector.depth);
+  connector.read_count("depth", config.connector.depth);
   std::int64_t context = config.connector.hidden_size;
   dit.read("context_in_dim", context);
   check(dit, "context_in_dim", context == config.connector.hidden_size,
@@ -70,15 +70,15 @@ void read_diffusers(TransformerConfig& config, ConfigReader& file) {
     file.read("out_channels", config.out_channels);
   }
   file.read("vector_in_dim", config.pooled_channels);
-  file.read("num_layers", config.depth);
-  file.read("num_single_layers", config.single_depth);
+  file.read_count("num_layers", config.depth);
+  file.read_count("num_single_layers", config.single_depth);
   file.read("axes_dims_rope", config.axes_dim);
   file.read("timestep_in_dim", config.timestep_dim);
   file.read("enable_text_token_mapping", config.text_token_mapping);
   file.read("connector_in_channels", config.connector.in_channels);
   file.read("connector_hidden_size", config.connector.hidden_size);
   file.read("connector_heads_num", config.connector.heads);
-  file.read("connector_depth", config.connector.depth);
+  file.read_count("connector_depth", config.connector.depth);
   config.hidden_size = config.heads * head_dim;
   config.mlp_size = 4 * config.hidden_size;
   std::int64_t context = config.connector.hidden_size;

@@ -20,7 +20,7 @@ void read_native(VaeConfig& config, const ConfigReader& file) {
   vae.read("out_ch", config.out_channels);
   vae.read("ch", width);
   vae.read("ch_mult", factors);
-  vae.read("num_res_blocks", config.blocks);
+  vae.read_count("num_res_blocks", config.blocks);
   vae.read("z_channels", config.latent_channels);
   vae.read("scale_factor", config.scale, kLeastScale, kMostScale);
   vae.read("shift_factor", config.shift, -kMostScale, kMostScale);
@@ -41,7 +41,7 @@ void read_diffusers(VaeConfig& config, ConfigReader& file) {
   file.read("out_channels", config.out_channels);
   file.read("latent_channels", config.latent_channels);
   file.read("block_out_channels", config.channels);
-  file.read("layers_per_block", config.blocks);
+  file.read_count("layers_per_block", config.blocks);
   file.read("norm_num_groups", config.groups);
   file.read("scaling_factor", config.scale, kLeastScale, kMostScale);
   file.read("shift_factor", config.shift, -kMostScale, kMostScale);

@@ -36,9 +36,7 @@ bool ConfigReader::has(const std::string& key) const {
 template <typename T>
 void ConfigReader::take(const std::string& key, T& value, bool good, std::string_view expected) {
   if (!good) fail(key, std::string(expected));
-  const T found = content_[key].get<T>();
-  deviating_ = deviating_ || found != value;
-  value = found;
+  value = content_[key].get<T>();
 }
 
 bool ConfigReader::missing(const std::string& key) {
@@ -46,9 +44,15 @@ bool ConfigReader::missing(const std::string& key) {
   return !has(key);
 }
 
-void ConfigReader::read(const std::string& key, std::int64_t& value) {
+void ConfigReader::read_count(const std::string& key, std::int64_t& value) {
   if (missing(key)) return;
   take(key, value, is_dimension(content_[key]), fmt::format("a whole number from 1 to {}", kLargestDimension));
+}
+
+void ConfigReader::read(const std::string& key, std::int64_t& value) {
+  const std::int64_t released = value;
+  read_count(key, value);
+  deviating_ = deviating_ || value != released;
 }
 
 void ConfigReader::read(const std::string& key, double& value, double least, double most) {
@@ -70,7 +74,9 @@ void ConfigReader::read(const std::string& key, std::vector<std::int64_t>& value
   const nlohmann::json& list = content_[key];
   const bool good = list.is_array() && !list.empty() && list.size() <= kLongest &&
                     std::ranges::all_of(list, [](const nlohmann::json& each) { return is_dimension(each); });
+  const std::vector<std::int64_t> released = value;
   take(key, value, good, "a list of whole numbers of at least 1");
+  deviating_ = deviating_ || value != released;
 }
 
 void ConfigReader::complete() const {

@@ -20,8 +20,10 @@ class ConfigReader {
   ConfigReader section(const std::string& key) const;
 
   bool has(const std::string& key) const;
-  // A dimension or count: an integer from 1 to 2^24, of which three can be multiplied.
+  // A dimension: an integer from 1 to 2^24, of which three can be multiplied.
   void read(const std::string& key, std::int64_t& value);
+  // How many blocks there are. A model with other ones than the released one has may be of its dimensions.
+  void read_count(const std::string& key, std::int64_t& value);
   void read(const std::string& key, double& value, double least, double most);
   void read(const std::string& key, bool& value);
   // At most 1000 dimensions.
@@ -46,7 +48,7 @@ class ConfigReader {
   std::string path_;  // "dit.", or empty
   nlohmann::json content_;
   std::string missing_;     // the first key that was not there
-  bool deviating_ = false;  // a value was not the default
+  bool deviating_ = false;  // a dimension was not the default
 };
 
 }  // namespace step1x

@@ -10,7 +10,8 @@ bool all_finite(const at::Tensor& x) {
   if (x.numel() == 0) return true;
   // A NaN anywhere is both.
   const auto [least, most] = at::aminmax(x.detach());
-  return std::isfinite(least.item<double>()) && std::isfinite(most.item<double>());
+  // Copied, because item() takes pinned memory for a number of a GPU's, and a driver may have none to give.
+  return std::isfinite(least.cpu().item<double>()) && std::isfinite(most.cpu().item<double>());
 }
 
 }  // namespace step1x

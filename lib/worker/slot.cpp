@@ -14,10 +14,10 @@ namespace {
 constexpr std::string_view kFake = "fake:";
 constexpr std::int64_t kMostBytes = 1LL << 50;
 // What a user waits for at most. An engine that computes for longer without looking is ended: the weights are in the
-// arena, and the next one has them in seconds.
+// arena, and the next one has them in seconds. One that still reads them has nothing that anybody wants.
 constexpr std::chrono::seconds kPatienceWithCancel{2};
-// Of one that reads the weights or gives them up, which a slow disk and a busy driver delay, and which would be lost.
-constexpr std::chrono::seconds kPatience{60};
+// A busy driver takes its time.
+constexpr std::chrono::seconds kPatienceWithOffload{60};
 
 Location location_from(const std::string& text) {
   for (const Location location : {Location::unloaded, Location::cpu, Location::gpu}) {
@@ -102,8 +102,8 @@ void Slot::cancel() {
   job_->cancelled = true;
   if (!engine_has_job()) return cancelled_before_start();
   engine_->send({{"op", "cancel"}, {"id", job_->number}});
-  const auto patience = state_ == State::working ? kPatienceWithCancel : kPatience;
-  kill_unless("a cancel", patience, [this, number = job_->number] { return !job_ || job_->number != number; });
+  kill_unless("a cancel", kPatienceWithCancel,
+              [this, number = job_->number] { return !job_ || job_->number != number; });
 }
 
 void Slot::cancelled_before_start() {
@@ -116,7 +116,7 @@ void Slot::cancelled_before_start() {
 void Slot::offload() {
   state_ = State::offloading;
   engine_->send({{"op", "offload"}});
-  kill_unless("an offload", kPatience, [this] { return state_ != State::offloading; });
+  kill_unless("an offload", kPatienceWithOffload, [this] { return state_ != State::offloading; });
 }
 
 void Slot::kill_unless(const char* what, std::chrono::seconds patience, std::function<bool()> answered) {
