@@ -119,7 +119,7 @@ def started(options, rows):
 def pictures(options, rows):
     worker, gpu, base = started(options, rows)
     for prompt, text in PROMPTS.items():
-        each = {plan: picture(options, rows, worker, f"{plan}, {prompt}", gpu, base, plan=plan, prompt=text) for plan in ("resident", "stream")}
+        each = {plan: picture(options, rows, worker, f"{plan}, {prompt}", gpu, base, plan=plan, prompt=text, truncate=True) for plan in ("resident", "stream")}
         if None not in each.values():
             rows.add(f"stream beside resident, {prompt}", each["stream"] / each["resident"], "times", goal="<= 1.03")
 
