@@ -14,8 +14,10 @@ namespace {
 constexpr std::string_view kFake = "fake:";
 constexpr std::int64_t kMostBytes = 1LL << 50;
 // What a user waits for at most. An engine that computes for longer without looking is ended: the weights are in the
-// arena, and the next one has them in seconds. One that still reads them has nothing that anybody wants.
+// arena, and the next one has them in seconds.
 constexpr std::chrono::seconds kPatienceWithCancel{2};
+// Of one that loads: to open files and to make a GPU's context takes seconds, in which it cannot look.
+constexpr std::chrono::seconds kPatienceWhileLoading{5};
 // A busy driver takes its time.
 constexpr std::chrono::seconds kPatienceWithOffload{60};
 
