@@ -104,8 +104,8 @@ void Slot::cancel() {
   job_->cancelled = true;
   if (!engine_has_job()) return cancelled_before_start();
   engine_->send({{"op", "cancel"}, {"id", job_->number}});
-  kill_unless("a cancel", kPatienceWithCancel,
-              [this, number = job_->number] { return !job_ || job_->number != number; });
+  const auto patience = state_ == State::working ? kPatienceWithCancel : kPatienceWhileLoading;
+  kill_unless("a cancel", patience, [this, number = job_->number] { return !job_ || job_->number != number; });
 }
 
 void Slot::cancelled_before_start() {
