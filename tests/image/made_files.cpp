@@ -18,7 +18,8 @@ void append(FileBytes& to, const FileBytes& bytes) {
 
 std::string be(std::uint64_t value, int bytes) {
   std::string text;
-  for (int i = bytes - 1; i >= 0; --i) text += static_cast<char>(value >> (8 * i));
+  constexpr int kBytes = sizeof value;
+  for (int i = bytes - 1; i >= 0; --i) text += i < kBytes ? static_cast<char>(value >> (8 * i)) : '\0';
   return text;
 }
 
