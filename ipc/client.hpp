@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/duration.hpp"
+#include "base/error.hpp"
 #include "base/fd.hpp"
 #include "ipc/channel.hpp"
 #include "ipc/directory.hpp"
