@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -106,9 +105,7 @@ void spawn_worker(const Directory& directory, const SpawnOptions& options) {
     if (has_line(said, kReadyLine)) return;
     waits = waits || has_line(said, kWaitingLine);
   }
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
+  const int status = wait_for_end(pid);
   if (const auto at = said.find(kErrorPrefix); at != std::string::npos)
     throw fail(one_line(said.substr(at + std::string_view(kErrorPrefix).size())));
   const std::string tail = log_tail(log, log_start);

@@ -5,7 +5,6 @@
 #include <array>
 #include <cctype>
 #include <ctime>
-#include <iterator>
 #include <memory>
 #include <set>
 
@@ -105,11 +104,15 @@ void warn_of_replacing(const std::vector<batch::Work>& works, const batch::Journ
         fmt::format("{} of the {} pictures were made with other settings: they are made anew", replaced, works.size()));
 }
 
-// Found in the folders: what earlier runs have made is no input, where a batch writes beside its pictures.
-std::set<fs::path> made_in(const fs::path& folder, const batch::JournalView& before) {
+// What earlier runs have made is no input, where a batch writes beside its pictures. Below an input folder the output
+// folder is passed over anyway, so a large journal is not read for it.
+std::set<fs::path> made_in(const fs::path& folder, const std::vector<std::string>& inputs) {
   std::set<fs::path> made;
   std::error_code ignored;
+  if (std::ranges::none_of(inputs, [&](const std::string& input) { return fs::equivalent(input, folder, ignored); }))
+    return made;
   const fs::path whole = fs::weakly_canonical(folder, ignored);
+  const batch::JournalView before = batch::JournalView::read(folder);
   for (const auto& [output, sha256] : before.outputs()) made.insert(whole / output);
   return made;
 }
@@ -136,7 +139,7 @@ ExitCode run_works(const BatchFlags& flags, const Context& context) {
   options.timeout = loaded.settings.timeout;
   options.members = job_members(loaded, flags, common_prompt(flags));
   const bool seed = flags.seed && *flags.seed >= 0;
-  inputs.selection.made = made_in(folder, batch::JournalView::read(folder));
+  inputs.selection.made = made_in(folder, inputs.inputs);
   BatchWorks works = make_works(inputs, options.members, seed);
   for (const batch::Work& work : works.works) check_quality(flags.quality, work.format);
   for (const std::string& why : works.passed_over) say_error(why + "; going on without it");
@@ -150,15 +153,13 @@ ExitCode run_works(const BatchFlags& flags, const Context& context) {
                     {loaded.settings.metadata, !loaded.settings.strip},
                     std::nullopt};
   if (loaded.settings.quality > 0) options.writer.quality = static_cast<int>(loaded.settings.quality);
-  const auto of_this_shard = [&] {
-    std::vector<batch::Work> mine;
-    std::ranges::copy_if(works.works, std::back_inserter(mine),
-                         [&](const batch::Work& work) { return batch::belongs(work.item.key, shard); });
-    return mine;
+  const auto keep_this_shard = [&] {
+    std::erase_if(works.works, [&](const batch::Work& work) { return !batch::belongs(work.item.key, shard); });
   };
   if (flags.dry_run) {
     check_outputs(works.works, folder, false);
-    return report_dry_run(of_this_shard(), batch::JournalView::read(folder), options.reader, context);
+    keep_this_shard();
+    return report_dry_run(works.works, batch::JournalView::read(folder), options.reader, context);
   }
   batch::Journal journal = batch::Journal::open(folder, shard);
   check_outputs(works.works, folder, ignores_case(folder, shard));
@@ -166,11 +167,11 @@ ExitCode run_works(const BatchFlags& flags, const Context& context) {
   options.client = client_options(loaded.settings, context);
   if (flags.isolated) options.client = isolated(std::move(options.client));
   journal.append(run_line(works.works, before, shard));
-  const std::vector<batch::Work> mine = of_this_shard();
+  keep_this_shard();
   BatchView view(context, flags.progress_json);
   warn_of_deadline(flags, options.deadline, view);
-  warn_of_replacing(mine, before, options.reader.known.model, view);
-  const BatchTally tally = run_batch(mine, before, journal, options, view);
+  warn_of_replacing(works.works, before, options.reader.known.model, view);
+  const BatchTally tally = run_batch(works.works, before, journal, options, view);
   journal.append({{"kind", "end"},
                   {"time", batch::time_now()},
                   {"done", tally.done},

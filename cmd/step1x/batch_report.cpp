@@ -34,22 +34,23 @@ Json last_run(const JournalView& view) {
 }
 
 // The items of the last run, by their keys: others have pictures in the folder from earlier ones.
-std::map<std::string, Json> items_of_last_run(const JournalView& view) {
-  std::map<std::string, Json> items(view.items().begin(), view.items().end());
+std::map<std::string_view, const Json*> items_of_last_run(const JournalView& view) {
+  std::map<std::string_view, const Json*> items;
+  for (const auto& [key, item] : view.items()) items.emplace_hint(items.end(), key, &item);
   for (const Json& key : last_run(view).value("not_in_it", Json::array())) items.erase(key.get<std::string>());
   return items;
 }
 
-std::size_t count_state(const std::map<std::string, Json>& items, const std::string& state) {
+std::size_t count_state(const std::map<std::string_view, const Json*>& items, const std::string& state) {
   return static_cast<std::size_t>(
-      std::ranges::count_if(items, [&](const auto& entry) { return entry.second.value("state", "") == state; }));
+      std::ranges::count_if(items, [&](const auto& entry) { return entry.second->value("state", "") == state; }));
 }
 
 // What the journal knows to be written and no item of the last run has any more: of another format or name, or of a
 // picture that is no input any more. As far as it is there.
 std::vector<std::string> left_over(const fs::path& folder, const JournalView& view) {
   std::set<std::string> present;
-  for (const auto& [key, item] : items_of_last_run(view)) present.insert(item.value("output", ""));
+  for (const auto& [key, item] : items_of_last_run(view)) present.insert(item->value("output", ""));
   std::vector<std::string> outputs;
   std::error_code ignored;
   for (const auto& [output, sha256] : view.outputs()) {
@@ -126,8 +127,8 @@ ExitCode report_status(const fs::path& folder, const Context& context) {
   for (const std::string& output : others)
     text += printable(fmt::format("earlier  {}: of an earlier run (--prune removes it)", output)) + "\n";
   for (const auto& [key, item] : items) {
-    if (item.value("state", "") != "failed") continue;
-    const std::string why = item.value("error", Json::object()).value("message", "?");
+    if (item->value("state", "") != "failed") continue;
+    const std::string why = item->value("error", Json::object()).value("message", "?");
     text += printable(fmt::format("failed   {}: {}", key, why)) + "\n";
   }
   print(text);

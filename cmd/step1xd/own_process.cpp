@@ -76,42 +76,37 @@ std::vector<std::string> reset_limits() {
   return kept;
 }
 
+// Whoever comes later would be served so.
+[[noreturn]] void refuse(const std::string& what) {
+  throw Error::format(ErrorCode::worker_failed,
+                      "the shared worker would {}; start it from an ordinary shell (step1x worker start), or use "
+                      "--isolated",
+                      what);
+}
+
 // Pictures and weights are files in memory, and each client, engine and picture has descriptors.
 void check_can_serve() {
   rlimit files{};
   ::getrlimit(RLIMIT_FSIZE, &files);
   if (files.rlim_cur != RLIM_INFINITY)
-    throw Error::format(
-        ErrorCode::worker_failed,
-        "the shared worker would have a limit of {} bytes for the size of files (ulimit -f), as which "
-        "pictures and weights in memory count; start it from an ordinary shell (step1x worker start), or "
-        "use --isolated",
-        files.rlim_cur);
+    refuse(
+        fmt::format("have a limit of {} bytes for the size of files (ulimit -f), as which pictures and weights in "
+                    "memory count",
+                    files.rlim_cur));
   constexpr rlim_t kLeastDescriptors = 256;
   ::getrlimit(RLIMIT_NOFILE, &files);
   if (files.rlim_cur < kLeastDescriptors)
-    throw Error::format(
-        ErrorCode::worker_failed,
-        "the shared worker would have a limit of {} open files (ulimit -n), and needs {}; start it from "
-        "an ordinary shell (step1x worker start), or use --isolated",
-        files.rlim_cur, kLeastDescriptors);
+    refuse(fmt::format("have a limit of {} open files (ulimit -n), and needs {}", files.rlim_cur, kLeastDescriptors));
 }
 
 void reset_scheduling(bool is_private) {
   errno = 0;
   const int nice = ::getpriority(PRIO_PROCESS, 0);
-  if (nice != 0 && ::setpriority(PRIO_PROCESS, 0, 0) != 0 && nice > 0 && !is_private) {
-    throw Error::format(ErrorCode::worker_failed,
-                        "the shared worker would run at niceness {} for everybody; start it from an ordinary shell "
-                        "(step1x worker start), or use --isolated",
-                        nice);
-  }
+  if (nice != 0 && ::setpriority(PRIO_PROCESS, 0, 0) != 0 && nice > 0 && !is_private)
+    refuse(fmt::format("run at niceness {} for everybody", nice));
   const sched_param ordinary{};
-  if (::sched_setscheduler(0, SCHED_OTHER, &ordinary) != 0 && ::sched_getscheduler(0) == SCHED_IDLE && !is_private) {
-    throw Error(ErrorCode::worker_failed,
-                "the shared worker would run at idle priority (SCHED_IDLE) for everybody; start it from an ordinary "
-                "shell (step1x worker start), or use --isolated");
-  }
+  if (::sched_setscheduler(0, SCHED_OTHER, &ordinary) != 0 && ::sched_getscheduler(0) == SCHED_IDLE && !is_private)
+    refuse("run at idle priority (SCHED_IDLE) for everybody");
   cpu_set_t all;
   std::memset(&all, 0xff, sizeof all);
   ::sched_setaffinity(0, sizeof all, &all);

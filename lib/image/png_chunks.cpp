@@ -7,17 +7,12 @@
 #include <string>
 #include <utility>
 
+#include "image/png_reader.hpp"
+
 namespace step1x::image {
 namespace {
 
 constexpr std::size_t kSignature = 8;
-constexpr std::size_t kAround = 12;  // length, type and checksum of a chunk
-
-std::uint32_t number(std::span<const std::byte> bytes) {
-  std::uint32_t value = 0;
-  for (const std::byte byte : bytes.first(4)) value = value << 8 | std::to_integer<std::uint32_t>(byte);
-  return value;
-}
 
 std::string big_endian(std::uint32_t value) {
   std::string bytes;
@@ -43,14 +38,11 @@ std::vector<std::byte> finish_png(std::span<const std::byte> png, std::string_vi
   auto end = result.begin();
   const auto copy = [&](std::span<const std::byte> bytes) { end = std::ranges::copy(bytes, end).out; };
   copy(png.first(kSignature));
-  png = png.subspan(kSignature);
   bool exif = false;
-  while (png.size() >= kAround) {
-    const std::size_t size = std::min<std::size_t>(kAround + number(png), png.size());
-    const std::string_view type(reinterpret_cast<const char*>(png.data()) + 4, 4);
-    if (type != "eXIf" || !std::exchange(exif, true)) copy(png.first(size));
-    if (type == "IHDR") copy(std::as_bytes(std::span(chunk)));
-    png = png.subspan(size);
+  PngReader reader(png);
+  for (auto each = reader.next(); each; each = reader.next()) {
+    if (each->type != "eXIf" || !std::exchange(exif, true)) copy(each->whole);
+    if (each->type == "IHDR") copy(std::as_bytes(std::span(chunk)));
   }
   result.erase(end, result.end());
   return result;

@@ -30,8 +30,9 @@ std::optional<PngChunk> PngReader::next() {
   const PngChunk chunk{{reinterpret_cast<const char*>(rest_.data()) + 4, 4},
                        rest_.subspan(kBeforeData, size),
                        rest_.subspan(4, 4 + size),
+                       rest_.first(kBeforeData + size + kAfterData),
                        number_at(rest_, kBeforeData + size, kAfterData)};
-  rest_ = rest_.subspan(kBeforeData + size + kAfterData);
+  rest_ = rest_.subspan(chunk.whole.size());
   return chunk;
 }
 

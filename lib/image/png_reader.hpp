@@ -14,6 +14,7 @@ struct PngChunk {
   std::string_view type;  // four bytes
   std::span<const std::byte> data;
   std::span<const std::byte> summed;  // both
+  std::span<const std::byte> whole;   // with length and checksum
   std::uint64_t checksum = 0;
 
   // Computed at each call.

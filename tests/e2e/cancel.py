@@ -128,12 +128,17 @@ class Interrupted(harness.Case):
         self.assertEqual(first.returncode, 0)
         self.wait_idle(time.monotonic())
 
-    def test_twice_while_the_engine_hangs_it_leaves_at_once(self):
-        client = self.start_step1x(*self.arguments(fake="step=30s"))
-        harness.eventually(self.working, what="the job runs")
+    def in_a_job_that_hangs(self, *arguments):
+        """A client, and its engine, which computes and notices nothing any more."""
+        client = self.start_step1x(*arguments)
+        harness.eventually(lambda: self.ask()["state"] == "Working", what="the job runs")
         engine = self.ask()["devices"][0]["pid"]
         os.kill(engine, signal.SIGSTOP)
         self.addCleanup(resume, engine)
+        return client, engine
+
+    def test_twice_while_the_engine_hangs_it_leaves_at_once(self):
+        client, engine = self.in_a_job_that_hangs(*self.arguments(fake="step=30s"))
         client.send_signal(signal.SIGINT)
         # It waits for the engine's word.
         with self.assertRaises(subprocess.TimeoutExpired):
@@ -163,16 +168,16 @@ class Interrupted(harness.Case):
                 self.assertEqual(self.undisturbed(), self.expected)
 
     def test_an_engine_that_is_silent_after_a_cancel_is_ended_and_the_weights_stay(self):
-        self.run_step1x(*self.edit_arguments(self.dir / "first.png"), check=0)
-        client = self.start_step1x(*self.arguments(fake="step=30s"))
-        harness.eventually(self.working, what="the job runs")
-        engine = self.ask()["devices"][0]["pid"]
-        os.kill(engine, signal.SIGSTOP)
-        self.addCleanup(resume, engine)
+        short, endless = (self.edit_arguments(self.out, fake="arena=8388608,load=60ms,step=100ms", steps=steps) for steps in (1, 1000))
+        self.run_step1x(*short, check=0)
+        loads = self.ask()["statistics"]["total_loads"]
+        client, engine = self.in_a_job_that_hangs(*endless)
         client.send_signal(signal.SIGINT)
         client.communicate(timeout=harness.HANG)
         harness.eventually(lambda: not harness.alive(engine), what="the engine is ended")
         self.assertIn("does not answer a cancel", self.run_step1x("worker", "log", check=0).stdout)
+        self.run_step1x(*short, check=0)
+        self.assertEqual(self.ask()["statistics"]["total_loads"], loads)
         self.assertEqual(self.undisturbed(), self.expected)
 
     def test_a_worker_that_hangs_is_named_and_ended_only_by_force(self):
