@@ -47,11 +47,7 @@ class Jobs {
     Progress& progress_;
   };
 
-  void wait_for_it();
-  [[noreturn]] void fail(const Error& problem) const;
-
   const TimeLimit& limit_;
-  Duration first_limit_;  // what was left when the conversation began, and what it speaks of
   View view_;
   // Between two jobs a signal ends the command at once: outside of a conversation there is nothing to cancel.
   client::Signals signals_;

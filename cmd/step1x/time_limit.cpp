@@ -56,11 +56,6 @@ TimeLimit::~TimeLimit() {
   if (end_) ::timer_delete(timer_);
 }
 
-Duration TimeLimit::left() const {
-  if (!end_) return kNever;
-  return std::max(Duration::zero(), std::chrono::ceil<Duration>(*end_ - Clock::now()));
-}
-
 Error TimeLimit::over() const {
   return Error::format(ErrorCode::timeout, "no picture after {} (--timeout)", format_duration(limit_));
 }

@@ -26,8 +26,6 @@ class TimeLimit {
 
   Duration limit() const { return limit_; }
   std::optional<Clock::time_point> end() const { return end_; }
-  // What is left, zero at least; negative: there is no limit.
-  Duration left() const;
   // How the end of the time is told.
   Error over() const;
 

@@ -269,6 +269,7 @@ void Conversation::part(const Error* death) {
 }
 
 ipc::Deadline Conversation::time_limit() const {
+  if (options_.end) return options_.end;
   return options_.timeout < Duration::zero() ? ipc::Deadline() : Clock::now() + options_.timeout;
 }
 

@@ -67,8 +67,10 @@ struct Options {
   std::optional<ipc::Json> lease;
   // A descriptor that ends turn() when it is readable, or -1. Not read.
   int bell = -1;
-  // For each job.
+  // What the user gave as the limit of time, for each job; or where there is an `end`, for all of them together, and
+  // more than the jobs.
   Duration timeout = kNever;
+  ipc::Deadline end;
   enum class Counted {
     from_add,    // the way to the worker included
     from_begun,  // by an engine
