@@ -61,12 +61,9 @@ batch::Found all_items(const BatchInputs& inputs) {
   return {batch::read_manifest(file, inputs.inputs.empty() ? file.parent_path() : fs::path(inputs.inputs.front())), {}};
 }
 
-// That of the input, where pictures of its kind are usual results.
 image::Format format_of(const Item& item, const std::optional<std::string>& wanted) {
-  const auto own = image::format_from_extension(item.input);
   if (wanted) return image::format_from_extension("x." + *wanted).value();
-  const bool usual = own && *own != image::Format::gif && *own != image::Format::heic;
-  return usual ? *own : image::Format::png;
+  return image::result_format(image::format_from_extension(item.input));
 }
 
 std::string extension_of(const Item& item, image::Format format, const std::optional<std::string>& wanted) {

@@ -33,15 +33,14 @@ fs::path unnamed_output(const std::string& input, const std::optional<fs::path>&
   return folder ? *folder / name : path.replace_filename(name);
 }
 
-// --format same: that of the input, where pictures of its kind are usual results, as `batch` has it. `content`: of what
-// has no name.
+// --format same, in letters. `content`: of what has no name.
 std::optional<std::string> format_of(const std::optional<std::string>& wanted, const std::string& input,
                                      std::optional<image::Format> content = std::nullopt) {
   if (wanted != "same") return wanted;
   const auto own = input == "-" ? content : image::format_from_extension(input);
-  if (!own || *own == image::Format::gif || *own == image::Format::heic) return "png";
-  if (input != "-") return fs::path(input).extension().string().substr(1);
-  std::string name(image::name(*own));
+  const image::Format result = image::result_format(own);
+  if (input != "-" && own == result) return fs::path(input).extension().string().substr(1);
+  std::string name(image::name(result));
   std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
   return name;
 }

@@ -52,10 +52,7 @@ fs::path numbered(const fs::path& path, int n) {
 }
 
 void check_quality(const std::optional<int>& quality, image::Format format) {
-  using image::Format;
-  const bool loses =
-      format == Format::jpeg || format == Format::webp || format == Format::avif || format == Format::heic;
-  if (!quality || loses) return;
+  if (!quality || image::default_quality(format)) return;
   throw Error::format(ErrorCode::usage,
                       "--quality {}: a {} picture has no quality to choose; --format jpeg, webp, avif and heic have",
                       *quality, image::name(format));

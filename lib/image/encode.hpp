@@ -13,9 +13,8 @@
 namespace step1x::image {
 
 struct EncodeOptions {
-  // 1 to 100 for JPEG, WebP, AVIF and HEIC; the others lose nothing (GIF: but colours) and ignore it. The defaults are
-  // high, because results are edited again: JPEG 95, WebP 95, AVIF 85, HEIC 85. Chroma is never subsampled, where the
-  // format lets one choose (WebP does not): it smears the very edges that an edit has drawn.
+  // Without it default_quality(); ignored where that has none. Chroma is never subsampled, where the format lets one
+  // choose (WebP does not): it smears the very edges that an edit has drawn.
   std::optional<int> quality = std::nullopt;
   // PNG, JPEG, WebP, AVIF and HEIC hold all of it, TIFF the XMP, GIF nothing.
   Metadata metadata = {};

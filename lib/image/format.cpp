@@ -142,6 +142,26 @@ std::optional<Format> format_from_extension(const std::filesystem::path& path) {
   return std::nullopt;
 }
 
+Format result_format(std::optional<Format> input) {
+  return input && *input != Format::gif && *input != Format::heic ? *input : Format::png;
+}
+
+std::optional<int> default_quality(Format format) {
+  switch (format) {
+    case Format::jpeg:
+    case Format::webp:
+      return 95;
+    case Format::avif:
+    case Format::heic:
+      return 85;
+    case Format::png:
+    case Format::tiff:
+    case Format::gif:
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
+
 void check_sides(Format format, int width, int height) {
   // WebP has 14 bits for a side; libjpeg keeps to 65,500. The others hold whatever is taken for a picture here.
   const int most = format == Format::webp ? 16'383 : format == Format::jpeg ? 65'500 : INT_MAX;

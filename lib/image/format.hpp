@@ -25,6 +25,14 @@ std::string supported_formats();
 // By the extension, in any case: "jpg", "jpeg", "jpe" and "jfif", "tif" and "tiff", "heic", "heif" and "hif", ...
 std::optional<Format> format_from_extension(const std::filesystem::path& path);
 
+// What a picture of format `input` becomes when it has been edited and is to stay what it was: its own format where
+// results are usually of it, PNG where they are not (GIF has 256 colours, HEIC few programs read) or where it has none.
+Format result_format(std::optional<Format> input);
+
+// From 1 to 100; none for a format that loses nothing, or nothing that could be chosen. High, because results are
+// edited again.
+std::optional<int> default_quality(Format format);
+
 // Throws Error(usage) where no picture of the format has such sides.
 void check_sides(Format format, int width, int height);
 
