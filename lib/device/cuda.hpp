@@ -2,6 +2,8 @@
 // its choice. Main thread.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 namespace step1x {
@@ -19,5 +21,10 @@ const std::string& load_cuda();
 // No TF32 for float32, which libtorch would take for convolutions: it has ten bits of mantissa, and float32 is what
 // someone chooses who wants the reference's numbers. The VAE is the one part with convolutions.
 void choose_cuda_operators();
+
+// How much of GPU `index`, which has `total` bytes, libtorch may have from here on; none: all of it. What it keeps for
+// later and could not have any more is given back. An operator that needs more throws c10::OutOfMemoryError. Throws
+// Error(failure) where libtorch came without CUDA's headers, which a build without NVIDIA's packages may.
+void limit_cuda_memory(int index, std::uint64_t total, std::optional<std::uint64_t> most);
 
 }  // namespace step1x

@@ -10,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/size.hpp"
+#include "device/cuda.hpp"
 #include "memory/available.hpp"
 
 namespace step1x {
@@ -82,6 +83,12 @@ void DeviceMemory::use() const {
 
 void DeviceMemory::wait() const {
   if (!device_.is_cpu()) c10::impl::VirtualGuardImpl(device_.type()).getStream(device_).synchronize();
+}
+
+void DeviceMemory::limit(std::optional<std::uint64_t> most) const {
+  if (!device_.is_cuda()) return;
+  const std::uint64_t total = at::getDeviceAllocator(device_.type())->getMemoryInfo(device_.index()).second;
+  limit_cuda_memory(device_.index(), total, most);
 }
 
 void DeviceMemory::trim() const {

@@ -77,10 +77,7 @@ Result ModelRunner::compute(const Job& job, Progress& progress) const {
   options.cut = [&](std::string_view what, const PromptCut& cut) {
     result.cuts[fmt::format("{}_cut", what)] = {{"tokens", cut.tokens}, {"kept", cut.kept}, {"after", cut.after}};
   };
-  const auto check = [&] {
-    progress.check();
-    model_->check_limit();
-  };
+  const auto check = [&] { progress.check(); };
   options.before_layer = [&](const at::Tensor&) { check(); };
   options.before_vae_block = check;
   options.observe = [&](std::string_view name, const at::Tensor&) {

@@ -130,17 +130,6 @@ MemoryReport ResidentModel::report() const {
   return report;
 }
 
-void ResidentModel::check_limit() const {
-  if (!plan_ || !planned_for_.max_vram || !memory_.device().is_cuda()) return;
-  const auto reserved = [&] { return static_cast<std::uint64_t>(memory_.counters().reserved_bytes); };
-  if (reserved() <= plan_->limit) return;
-  memory_.trim();
-  if (reserved() <= plan_->limit) return;
-  throw Error::format(ErrorCode::out_of_memory,
-                      "{} of the GPU's memory are taken by plan '{}' and {} are allowed (--max-vram)",
-                      format_size(reserved()), name(plan_->kind), format_size(plan_->limit));
-}
-
 Plan ResidentModel::choose(const Wishes& wishes, std::optional<PlanKind> instead) const {
   PlanRequest request;
   request.model = {part_size(parts_[0].placement), part_size(parts_[1].placement), parts_[kVae].placement.bytes()};
@@ -177,10 +166,7 @@ void ResidentModel::wait_for_memory(const Job& job, const Wishes& wishes, Progre
 }
 
 void ResidentModel::load(const Job& job, Progress& progress, std::optional<PlanKind> instead) {
-  *check_ = [this, &progress](const Placement::Block&) {
-    progress.check();
-    check_limit();
-  };
+  *check_ = [&progress](const Placement::Block&) { progress.check(); };
   if (!memory_.separate()) {
     if (!pipeline_) place(progress);
     return;
@@ -197,10 +183,10 @@ void ResidentModel::load(const Job& job, Progress& progress, std::optional<PlanK
   const bool as_before = pipeline_ && plan.kind == plan_->kind && plan.text_encoder == plan_->text_encoder &&
                          plan.transformer == plan_->transformer;
   plan_ = std::move(plan);
-  if (!as_before) {
-    offload();
-    place(progress);
-  }
+  if (!as_before) offload();
+  // The plan is arithmetic; this holds whatever a job turns out to need.
+  memory_.limit(planned_for_.max_vram ? std::optional(plan_->limit) : std::nullopt);
+  if (!as_before) place(progress);
   gpu_lock_ = std::move(lock);
 }
 

@@ -43,9 +43,6 @@ class ResidentModel {
   const Pipeline& pipeline() const { return *pipeline_; }
   const DeviceMemory& memory() const { return memory_; }
   MemoryReport report() const;
-  // The plan is arithmetic; what libtorch has taken for the job may be more than that. Throws Error(out_of_memory)
-  // where it is more than the job allows, and cannot be given back.
-  void check_limit() const;
   // By which the last load was tried; none on a device without memory of its own.
   const std::optional<Plan>& plan() const { return plan_; }
 

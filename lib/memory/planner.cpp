@@ -124,7 +124,7 @@ Plan make_plan(const PlanRequest& request) {
   }
 
   plan.reason = fmt::format("{} can be used{}; resident needs {}, staged {}", format_size(plan.limit),
-                            plan.limit < free ? fmt::format(" of {} free", format_size(free)) : "",
+                            plan.limit < free ? fmt::format(" of {} free (--max-vram)", format_size(free)) : "",
                             format_size(resident), format_size(staged));
   if (plan.kind == PlanKind::stream) plan.reason += fmt::format(", stream {}", format_size(plan.needed));
   if (wanted) plan.reason += fmt::format("; {} was asked for", name(*wanted));

@@ -26,13 +26,20 @@ class Copies(cuda.Case):
 
 
 class Limit(cuda.Case):
-    def test_what_libtorch_takes_beyond_it_is_an_error(self):
+    def test_libtorch_gets_no_more_than_it_allows(self):
+        _, expected = self.edit("cuda:0")
+        [engine] = self.engine_pids()
         # The tiny model needs less; libtorch takes memory 20 MiB at a time.
         done, picture = self.edit("cuda:0", flags=("--max-vram", "16M"), check=5)
         self.assertIsNone(picture)
-        self.assertIn("22.0 MiB of the GPU's memory are taken by plan 'staged' and 16.0 MiB are allowed (--max-vram)", done.stderr)
-        self.assertEqual(self.deaths(), [])
-        self.edit("cuda:0", flags=("--max-vram", "32M"))
+        self.assertIn("16.00 MiB allowed", done.stderr)
+        self.assertIn("16.0 MiB can be used of 3.7 GiB free (--max-vram)", done.stderr)
+        self.assertEqual(self.edit("cuda:0", flags=("--max-vram", "32M"), env=self.env(**cuda.KEEP))[1], expected)
+        self.assertLessEqual(self.status()["devices"][0]["reserved_bytes"], 32 << 20)
+        # One that gives no limit has none, also not that of the one before.
+        self.edit("cuda:0", flags=("--max-vram", "16M"), check=5)
+        self.assertEqual(self.edit("cuda:0")[1], expected)
+        self.assertEqual((self.deaths(), self.engine_pids()), ([], [engine]))
 
 
 if __name__ == "__main__":
