@@ -37,16 +37,24 @@ std::vector<std::int64_t> no_padding(const c10::IValue& padding) {
   return std::vector<std::int64_t>(padding.toIntVector().size(), 0);
 }
 
+// In float32, as a GPU sums: for bf16 many a CPU has nothing but plain loops, which took two thirds of a job's time.
+at::Tensor convolve(const Stack& s, const c10::IValue& stride, const c10::IValue& dilation, bool transposed,
+                    const std::vector<std::int64_t>& output_padding, const c10::IValue& groups) {
+  const at::Tensor x = s[0].toTensor();
+  const at::Tensor y =
+      at::convolution(x.to(at::kFloat), s[1].toTensor().to(at::kFloat), {}, stride.toIntVector(), s[2].toIntVector(),
+                      dilation.toIntVector(), transposed, output_padding, groups.toInt());
+  return y.to(x.scalar_type());
+}
+
 // (input, weight, padding, stride, dilation, groups, benchmark, deterministic, allow_tf32)
 void convolution(Stack& s) {
-  s = {at::convolution(s[0].toTensor(), s[1].toTensor(), {}, s[3].toIntVector(), s[2].toIntVector(), s[4].toIntVector(),
-                       false, no_padding(s[2]), s[5].toInt())};
+  s = {convolve(s, s[3], s[4], false, no_padding(s[2]), s[5])};
 }
 
 // (input, weight, padding, output_padding, stride, dilation, groups, ...)
 void transposed_convolution(Stack& s) {
-  s = {at::convolution(s[0].toTensor(), s[1].toTensor(), {}, s[4].toIntVector(), s[2].toIntVector(), s[5].toIntVector(),
-                       true, s[3].toIntVector(), s[6].toInt())};
+  s = {convolve(s, s[4], s[5], true, s[3].toIntVector(), s[6])};
 }
 
 // What flash attention and cuDNN's return. `counter`: the shape of the dropout's state, which nobody reads.
