@@ -103,10 +103,11 @@ class Run : public client::Listener {
     if (conversation_.interrupted() && !std::exchange(tally_.interrupted, true)) stop("interrupted", /*at_once=*/true);
   }
 
-  // The deadline is a time of the day, which may be set.
+  // At the deadline, and before: it is a time of the day, which may be set.
   ipc::Deadline next_look_at_the_clock() const {
     if (!options_.deadline || stopping_) return std::nullopt;
-    return Clock::now() + std::chrono::milliseconds(100);
+    const auto left = *options_.deadline - std::chrono::system_clock::now();
+    return Clock::now() + std::min<std::chrono::nanoseconds>(left, std::chrono::milliseconds(100));
   }
 
   // No item is begun any more. What runs is cancelled too, if `at_once`.

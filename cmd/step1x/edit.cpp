@@ -120,9 +120,9 @@ ExitCode run_edit(const EditFlags& flags, const Context& context) {
   PictureJobs jobs(loaded, flags, context);
   jobs.expect(flags.inputs.size());
   const std::string prompt = read_prompt(flags, std::ranges::find(flags.inputs, "-") != flags.inputs.end());
-  std::vector<EditTask> tasks = make_tasks(flags, context);
-  // Before a large picture is decoded for nothing.
+  // Before a folder is made, or a large picture decoded, for nothing.
   const ipc::Json request = job_members(loaded, flags, prompt);
+  std::vector<EditTask> tasks = make_tasks(flags, context);
   tasks = readable(std::move(tasks), loaded.settings, jobs, flags.count);
   for (EditTask& task : tasks) {
     if (tasks.size() > 1) jobs.begin();

@@ -134,6 +134,11 @@ class Several(Case):
             self.assertEqual(done.stdout.splitlines(), [f"new/out/{name}" for name in expected])
         self.assertEqual(pictures.size_of(self.work / "new/out/c-edited.png"), (18, 8))
 
+    def test_no_folder_is_made_where_nothing_can_be_computed(self):
+        self.fill("a.png")
+        self.step1x("edit", "a.png", "-p", "x", "--model", "/nowhere", "-o", "new/", check=4)
+        self.assertEqual(self.made(), ["a.png"])
+
     def test_one_goes_into_a_folder_too(self):
         self.fill("a.png")
         (self.work / "there").mkdir()
