@@ -175,6 +175,24 @@ class Beside(Case):
         self.assertEqual(sorted(self.hashes()), ["p000.webp", "p001.png", "p001.webp"])
         self.assertEqual(self.record("--format", "webp")["done"], 0)
 
+    def test_what_earlier_runs_have_made_is_known_after_a_merge_too(self):
+        self.fill(2)
+        self.out = self.photos
+        for name in ("{stem}-a.{ext}", "{stem}-b.{ext}"):
+            self.record("--name", name)
+        self.run_step1x("batch", "--merge", self.out, check=0)
+        record = self.record("--name", "{stem}-b.{ext}")
+        self.assertEqual((record["total"], record["done"]), (2, 0))
+        self.assertEqual(self.run_step1x("batch", "--prune", self.out, check=0).stdout, "removed p000-a.png\nremoved p001-a.png\n")
+
+    def test_prune_removes_what_a_part_has_made_anew(self):
+        self.fill(1)
+        self.batch(check=0)
+        for part in ("1/2", "2/2"):
+            self.batch("--shard", part, prompt="make it blue", check=0)
+        self.batch("--format", "webp", check=0)
+        self.assertEqual(self.run_step1x("batch", "--prune", self.out, check=0).stdout, "removed p000.png\n")
+
     def test_prune_waits_for_the_end_of_a_batch(self):
         self.fill(1)
         batch = self.start_batch(fake="step=10m")
