@@ -242,6 +242,21 @@ class Said(batch_case.Case):
         self.assertRegex(done.stderr, r"step1x: 2 done; [\d.]+ a minute\n")
         self.assertEqual(done.stderr.count("slowest"), 2)
 
+    def test_the_slowest_are_named_slowest_first(self):
+        self.fill(5)
+        manifest = self.dir / "steps.csv"
+        manifest.write_text("input,steps\np000.png,1\np001.png,4\np002.png,12\np003.png,8\np004.png,1\n")
+        record = json.loads(self.batch("--manifest", manifest, "--json", check=0, fake="step=50ms").stdout)
+        self.assertEqual([slow["key"] for slow in record["slowest"]], ["p002.png", "p003.png", "p001.png"])
+
+    def test_what_each_takes_is_told_without_what_it_waited_for_others(self):
+        self.fill(5)
+        self.batch(check=0, fake="step=20ms")
+        timings = [item["timings"] for item in self.items()]
+        self.assertGreater(sum(each["queued"] for each in timings), 0)
+        status = json.loads(self.run_step1x("batch", "--status", self.out, "--json", check=0).stdout)
+        self.assertAlmostEqual(status["seconds_each"], sorted(each["total"] - each["queued"] for each in timings)[2])
+
     def test_a_bar_on_a_terminal(self):
         self.fill(4)
         command = " ".join(map(str, [harness.STEP1X, *self.arguments(fake="step=20ms")])).replace("make it red", "'make it red'")
