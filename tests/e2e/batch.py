@@ -126,6 +126,12 @@ class Failures(batch_case.Case):
         self.assertGreater(record["left"], 0)
         self.assertEqual(sum(record[key] for key in ("done", "failed", "skipped", "left")), record["total"])
 
+    def test_the_last_failure_that_is_allowed_is_the_last_one(self):
+        self.fill(4)
+        (self.photos / "bad.png").write_bytes(b"no picture")
+        record = json.loads(self.batch("--max-failures", 1, "--json", check=1, fake="step=500ms").stdout)
+        self.assertEqual((record["done"], record["failed"], record["left"]), (0, 1, 4))
+
     def test_a_picture_that_takes_too_long_is_given_up_and_the_next_one_done(self):
         self.fill(3)
         manifest = self.dir / "steps.csv"
@@ -165,6 +171,15 @@ class Stopping(batch_case.Case):
         self.assertEqual(record["done"], len(self.hashes()))
         self.assertRegex(done.stderr, r"\Astep1x: \d+ done, \d+ left; [^\n]*stopped: its time is over \(--deadline, --max-runtime\)\n\Z")
         self.batch("--deadline", "25:00", check=2)
+
+    def test_the_picture_that_is_computed_when_the_time_is_over_is_finished(self):
+        self.fill(3)
+        self.run_step1x("worker", "start", check=0)
+        said = self.batch("--max-runtime", "500ms", "--progress-json", check=0, fake="step=1s", steps=1).stderr
+        events = [json.loads(line) for line in said.splitlines()]
+        begun = {event["key"] for event in events if event["event"] in ("loading", "step")}
+        self.assertEqual({event["key"] for event in events if event["event"] == "item"}, begun)
+        self.assertLess(len(begun), 3)
 
     def test_the_second_batch_on_a_folder_is_refused_with_the_firsts_process(self):
         self.fill(10)

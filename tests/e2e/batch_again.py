@@ -9,6 +9,7 @@ import time
 
 import batch_case
 import harness
+import person
 import pictures
 
 IN_CLOSE_NOWRITE = 0x10
@@ -38,6 +39,16 @@ class Failures(Case):
         subprocess.run(["mount", "-o", "remount,size=20m", self.out], check=True)
         self.assertEqual(self.record()["done"], record["left"])
         self.assertEqual(len(self.hashes()), 9)
+
+    def test_a_disk_that_takes_no_folder_is_full_too(self):
+        for name in ("a", "b"):
+            pictures.fill_folder(self.photos / name, 1)
+        # One for the disk itself, and one for the journal.
+        self.out = person.full_disk(self, "size=1m,nr_inodes=2")
+        full = self.batch("-r", "--json", check=1)
+        self.assertEqual(full.stderr.count("No space left on device"), 1, full.stderr)
+        record = json.loads(full.stdout.splitlines()[0])
+        self.assertEqual((record["done"], record["failed"], record["left"]), (0, 0, 2))
 
     def test_a_picture_that_took_too_long_is_tried_again_and_one_that_is_none_is_not(self):
         self.fill(2)
