@@ -135,14 +135,29 @@ JournalView JournalView::read(const fs::path& folder) {
     std::size_t file = 0;
     std::string time;
   };
-  std::map<std::string, Origin, std::less<>> origins;
+  using Origins = std::map<std::string, Origin, std::less<>>;
+  Origins of_items;
+  Origins of_outputs;
   // Of one file the later line counts, whatever its time: clocks are set. Of several files the younger one.
-  const auto take_item = [&](std::string key, Json line, std::size_t file) {
-    const std::string time = line.value("time", "");
-    const auto before = origins.find(key);
-    if (before != origins.end() && before->second.file != file && is_earlier(time, before->second.time)) return;
-    origins.insert_or_assign(key, Origin{file, time});
-    view.items_.insert_or_assign(std::move(key), std::move(line));
+  const auto counts = [](Origins& origins, const std::string& name, const Origin& now) {
+    const auto before = origins.find(name);
+    if (before != origins.end() && before->second.file != now.file && is_earlier(now.time, before->second.time))
+      return false;
+    origins.insert_or_assign(name, now);
+    return true;
+  };
+  const auto take_item = [&](std::string key, Json line, const Origin& origin) {
+    if (line.contains("output_sha256")) {
+      const std::string output = line.value("output", "");
+      if (counts(of_outputs, output, origin)) view.outputs_.insert_or_assign(output, line.value("output_sha256", ""));
+    }
+    const bool newest = counts(of_items, key, origin);
+    Json& item = view.items_[std::move(key)];
+    if (newest) std::swap(item, line);
+    // What is left in `line` no longer counts for its item.
+    if (!line.contains("output_sha256")) return;
+    if (item.contains("output_sha256") && item.value("output", "") == line.value("output", "")) return;
+    view.earlier_.push_back(std::move(line));
   };
   for (std::size_t i = 0; i < view.files_.size(); ++i) {
     const std::string text = read_whole(view.files_[i]);
@@ -157,9 +172,8 @@ JournalView JournalView::read(const fs::path& folder) {
       const std::string kind = object->value("kind", "");
       if (kind == "item" && object->contains("key") && (*object)["key"].is_string()) {
         std::string key = (*object)["key"].get<std::string>();
-        if (object->contains("output_sha256"))
-          view.outputs_.insert_or_assign(object->value("output", ""), object->value("output_sha256", ""));
-        take_item(std::move(key), std::move(*object), i);
+        const Origin origin{i, object->value("time", "")};
+        take_item(std::move(key), std::move(*object), origin);
       } else if (kind == "run" || kind == "end") {
         view.runs_.push_back(std::move(*object));
       }
@@ -221,6 +235,10 @@ std::size_t merge_journals(const fs::path& folder) {
   const JournalView view = JournalView::read(folder);
   std::string text;
   for (const Json& run : view.runs()) text += journal_line(run);
+  // Before the items' own, which count: what else is in the folder was made by a batch too.
+  for (const Json& line : view.earlier()) {
+    if (view.outputs().at(line.value("output", "")) == line.value("output_sha256", "")) text += journal_line(line);
+  }
   for (const auto& [key, item] : view.items()) text += journal_line(item);
   write_file_atomically(folder / journal_name({}), std::as_bytes(std::span(text)), Replace::always);
   for (const auto& [file, fd] : parts) ::unlink(file.c_str());

@@ -44,6 +44,8 @@ class JournalView {
   const std::vector<Json>& runs() const { return runs_; }
   // Whatever was ever written, as the lines name it, relative to the folder, and its hash.
   const std::map<std::string, std::string>& outputs() const { return outputs_; }
+  // Lines of pictures that are not those of items(): of other names or formats that an item has had.
+  const std::vector<Json>& earlier() const { return earlier_; }
   std::size_t damaged() const { return damaged_; }
   const std::vector<std::filesystem::path>& files() const { return files_; }
 
@@ -51,6 +53,7 @@ class JournalView {
   std::map<std::string, Json, std::less<>> items_;
   std::vector<Json> runs_;
   std::map<std::string, std::string> outputs_;
+  std::vector<Json> earlier_;
   std::size_t damaged_ = 0;
   std::vector<std::filesystem::path> files_;
 };
@@ -76,7 +79,8 @@ class Journal {
 // Whether some batch is writing it now.
 bool journal_in_use(const std::filesystem::path& file);
 
-// All journals of a folder into one, each item's last line, replacing them. Returns how many items it has.
+// All journals of a folder into one, each item's last line and what tells of other pictures that were made, replacing
+// them. Returns how many items it has.
 // Throws Error(busy) while one is in use.
 std::size_t merge_journals(const std::filesystem::path& folder);
 

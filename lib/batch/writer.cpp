@@ -12,8 +12,9 @@
 namespace step1x::batch {
 namespace {
 
-double total(const Json& timings) {
-  return timings.value("total", 0.0);
+// What it waited for others is not its own.
+double own_seconds(const Json& timings) {
+  return timings.value("total", 0.0) - timings.value("queued", 0.0);
 }
 
 }  // namespace
@@ -65,7 +66,7 @@ void Writer::write_picture(const Work& work, const Outcome& outcome, Json& line)
 
 Written Writer::write(Outcome& outcome) {
   const Work& work = works_[outcome.index];
-  Written written{outcome.index, std::move(outcome.problem), total(outcome.timings)};
+  Written written{outcome.index, std::move(outcome.problem), own_seconds(outcome.timings)};
   Json line = {{"kind", "item"}, {"key", work.item.key}, {"state", "done"}, {"time", time_now()}};
   if (outcome.input.bytes > 0) line["input"] = outcome.input.json();
   line["parameters"] = work.parameters;

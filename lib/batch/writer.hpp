@@ -32,7 +32,7 @@ struct Outcome {
 struct Written {
   std::size_t index = 0;
   std::optional<Error> problem;  // it failed, there or here
-  double seconds = 0;            // of the item as a whole
+  double seconds = 0;            // of the item alone
   // False: the journal says nothing of it, and could not of what follows either. It is left for the next run.
   bool settled = true;
 };

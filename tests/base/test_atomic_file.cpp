@@ -296,6 +296,16 @@ TEST_CASE("a file system without nameless files or without links gives the same 
   }
 }
 
+TEST_CASE("a file system without fsync gives the same file") {
+  for (const char* fault : {"fsync:1:EINVAL:forever", "fsync:1:EOPNOTSUPP:forever"}) {
+    const TempDir dir;
+    const test::Finished done = Faulted{dir, "always"}.write(fault);
+    INFO(fault << ": " << done.err);
+    CHECK(done.status == 0);
+    CHECK(read_file(dir.path() / "a") == kNew);
+  }
+}
+
 TEST_CASE("Replace::never is kept where there are no links") {
   const TempDir dir;
   dir.write("a", kOld);

@@ -18,7 +18,9 @@ TEST_CASE("what a terminal would act on is written out, and other text is as it 
   CHECK(printable("a\u2028b\u2029") == "a\\u2028b\\u2029");
   CHECK(printable(std::string_view("a\0b", 3)) == "a\\x00b");
   CHECK(printable("\xff\xc3") == "\\xff\\xc3");
-  // Neighbours of what is written out.
+  // The first and the last of each range, and their neighbours.
+  CHECK(printable("\u0080\u009f\u200e\u200f\u2028\u202e\u2066\u2069") ==
+        "\\u0080\\u009f\\u200e\\u200f\\u2028\\u202e\\u2066\\u2069");
   CHECK(printable(" ~\u00a0\u200d\u2027\u202f\u2065\u206a") == " ~\u00a0\u200d\u2027\u202f\u2065\u206a");
 }
 

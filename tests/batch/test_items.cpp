@@ -117,6 +117,9 @@ TEST_CASE("two pictures with one name, and a picture that would replace an input
   const std::vector<Target> replaced{{"a.png", in / "a.png", out / "back/b.png"},
                                      {"b.png", in / "b.png", out / "b.png"}};
   CHECK_THROWS_WITH_AS(check_targets(replaced, false), doctest::Contains("replace the input b.png"), Error);
+  const std::vector<Target> named{{"a.jpg", in / "a.jpg", in / "B.PNG"}, {"b.png", in / "b.png", out / "b.png"}};
+  CHECK_NOTHROW(check_targets(named, false));
+  CHECK_THROWS_WITH_AS(check_targets(named, true), doctest::Contains("replace the input b.png"), Error);
 }
 
 TEST_CASE("a part of a batch: every item is in one, adding items moves none, and the parts are about equal") {
@@ -169,6 +172,9 @@ TEST_CASE("manifests of every kind say the same") {
   check("m.tsv",
         "input\tprompt\tseed\tguidance\tguidance_damping\tvae_tiling\n"
         "sub/a.jpg\t\"make it \"\"red\"\", now\"\t7\t4.5\toff\ttrue\nb.jpg\tblue\t\t\t\t\n");
+  check("empty lines.csv",
+        "input,prompt,seed,guidance,guidance_damping,vae_tiling\n\n"
+        "sub/a.jpg,\"make it \"\"red\"\", now\",7,4.5,off,true\n\r\nb.jpg,blue,,,,\n\n");
   const auto items = read_manifest(dir.write("m.json", R"({"a.jpg": "red", "b.jpg": "blue"})"), "/photos");
   REQUIRE(items.size() == 2);
   CHECK(items[1].own["prompt"] == "blue");
@@ -188,11 +194,17 @@ TEST_CASE("what is wrong in a manifest is told with its line") {
       {"9.csv", "input,prompt\na.jpg,\"open"},
       {"10.jsonl", "\n{\"input\":\"a.jpg\",\"guidance_damping\":\"late\"}"},
       {"11.csv", "input,vae_tiling\na.jpg,perhaps"},
+      {"12.jsonl", "\n{\"input\":\"a.jpg\",\"output\":\"/b.png\"}"},
+      {"13.jsonl", "\n{\"input\":\"a.jpg\",\"output\":\"sub/\"}"},
   };
   for (const auto& [name, text] : wrong) {
     CAPTURE(name);
     CHECK_THROWS_WITH_AS(read_manifest(dir.write(name, text), "/"), doctest::Contains("line 2: "), Error);
   }
+  // Lines are those of the file, also behind a cell of several.
+  CHECK_THROWS_WITH_AS(
+      read_manifest(dir.write("lines.csv", "input,prompt,seed\na.jpg,\"red,\n\nvery\",\nb.jpg,blue,x"), "/"),
+      doctest::Contains("line 5: "), Error);
   CHECK_THROWS_AS(read_manifest(dir.write("a.json", "[]"), "/"), Error);
   CHECK_THROWS_AS(read_manifest(dir.write("a.yaml", ""), "/"), Error);
   CHECK_THROWS_AS(read_manifest(dir.path() / "none.csv", "/"), Error);

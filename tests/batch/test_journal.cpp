@@ -156,6 +156,29 @@ TEST_CASE("of several journals the newest line of an item counts, within one the
   CHECK(JournalView::read(dir.path()).items().at("a")["n"] == 4);
 }
 
+TEST_CASE("whatever was written is known with its newest hash, under other names and after a merge too") {
+  const test::TempDir dir;
+  const auto written = [](const char* time, const char* output, const char* sha256) {
+    Json line = item("a", 1);
+    line.update({{"time", time}, {"output", output}, {"output_sha256", sha256}});
+    return line;
+  };
+  Journal::open(dir.path(), {}).append(written("2026-01-01T00:00:01Z", "a.png", "old"));
+  Journal::open(dir.path(), {1, 2}).append(written("2026-01-01T00:00:02Z", "a.png", "new"));
+  Json failed = item("a", 2);
+  failed.update({{"time", "2026-01-01T00:00:03Z"}, {"state", "failed"}, {"output", "a.png"}});
+  Journal::open(dir.path(), {1, 2}).append(failed);
+  Journal::open(dir.path(), {1, 2}).append(written("2026-01-01T00:00:04Z", "a.webp", "other"));
+  const std::map<std::string, std::string> all{{"a.png", "new"}, {"a.webp", "other"}};
+  CHECK(JournalView::read(dir.path()).outputs() == all);
+  for (int merges = 0; merges < 2; ++merges) {
+    CHECK(merge_journals(dir.path()) == 1);
+    const JournalView merged = JournalView::read(dir.path());
+    CHECK(merged.outputs() == all);
+    CHECK(merged.items().at("a")["output"] == "a.webp");
+  }
+}
+
 TEST_CASE("a part that is being written is not merged") {
   const JournalFolder scene;
   scene.write(1);

@@ -172,7 +172,10 @@ TEST_CASE("a model is told from another version of itself") {
   dir.write("notes.txt", "x");
   CHECK(model_stamp(dir.path()).text == stamp);
   dir.write("model.safetensors", "other weights");
-  CHECK(model_stamp(dir.path()).text != stamp);
+  const std::string other = model_stamp(dir.path()).text;
+  CHECK(other != stamp);
+  dir.write("transformer/config.json", "{}");
+  CHECK(model_stamp(dir.path()).text != other);
   CHECK(model_stamp("fake:step=1ms").text == model_stamp("fake:step=1ms").text);
 }
 

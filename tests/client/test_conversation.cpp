@@ -310,6 +310,27 @@ TEST_CASE("a job whose time is over is not sent to the next worker") {
   }
 }
 
+TEST_CASE("at the next worker a job's time counts from its beginning there") {
+  Scene scene(
+      [](FarWorker& far) {
+        {
+          Caller leaving = far.accept();
+          const ipc::Json one = leaving.next();
+          leaving.begin(one);
+          leaving.say("restart", one);
+        }
+        Caller caller = far.accept();
+        const ipc::Json one = caller.next();
+        std::this_thread::sleep_for(2 * kShort);
+        caller.finish(one);
+        caller.wait_for_end();
+      },
+      of_one_job(kShort));
+  scene.add(1);
+  scene.run();
+  CHECK(scene.log.ends == Ends{"1 done"});
+}
+
 TEST_CASE("a worker that does not answer a cancel is left, and the other jobs go to whoever answers") {
   Scene scene(
       [](FarWorker& far) {

@@ -126,6 +126,12 @@ class Failures(batch_case.Case):
         self.assertGreater(record["left"], 0)
         self.assertEqual(sum(record[key] for key in ("done", "failed", "skipped", "left")), record["total"])
 
+    def test_the_last_failure_that_is_allowed_is_the_last_one(self):
+        self.fill(4)
+        (self.photos / "bad.png").write_bytes(b"no picture")
+        record = json.loads(self.batch("--max-failures", 1, "--json", check=1, fake="step=500ms").stdout)
+        self.assertEqual((record["done"], record["failed"], record["left"]), (0, 1, 4))
+
     def test_a_picture_that_takes_too_long_is_given_up_and_the_next_one_done(self):
         self.fill(3)
         manifest = self.dir / "steps.csv"
@@ -165,6 +171,15 @@ class Stopping(batch_case.Case):
         self.assertEqual(record["done"], len(self.hashes()))
         self.assertRegex(done.stderr, r"\Astep1x: \d+ done, \d+ left; [^\n]*stopped: its time is over \(--deadline, --max-runtime\)\n\Z")
         self.batch("--deadline", "25:00", check=2)
+
+    def test_the_picture_that_is_computed_when_the_time_is_over_is_finished(self):
+        self.fill(3)
+        self.run_step1x("worker", "start", check=0)
+        said = self.batch("--max-runtime", "500ms", "--progress-json", check=0, fake="step=1s", steps=1).stderr
+        events = [json.loads(line) for line in said.splitlines()]
+        begun = {event["key"] for event in events if event["event"] in ("loading", "step")}
+        self.assertEqual({event["key"] for event in events if event["event"] == "item"}, begun)
+        self.assertLess(len(begun), 3)
 
     def test_the_second_batch_on_a_folder_is_refused_with_the_firsts_process(self):
         self.fill(10)
@@ -241,6 +256,21 @@ class Said(batch_case.Case):
         self.assertRegex(done.stderr, r"step1x: p000.png -> p000.png, \d+\.\d\d s\n")
         self.assertRegex(done.stderr, r"step1x: 2 done; [\d.]+ a minute\n")
         self.assertEqual(done.stderr.count("slowest"), 2)
+
+    def test_the_slowest_are_named_slowest_first(self):
+        self.fill(5)
+        manifest = self.dir / "steps.csv"
+        manifest.write_text("input,steps\np000.png,1\np001.png,4\np002.png,12\np003.png,8\np004.png,1\n")
+        record = json.loads(self.batch("--manifest", manifest, "--json", check=0, fake="step=50ms").stdout)
+        self.assertEqual([slow["key"] for slow in record["slowest"]], ["p002.png", "p003.png", "p001.png"])
+
+    def test_what_each_takes_is_told_without_what_it_waited_for_others(self):
+        self.fill(5)
+        self.batch(check=0, fake="step=20ms")
+        timings = [item["timings"] for item in self.items()]
+        self.assertGreater(sum(each["queued"] for each in timings), 0)
+        status = json.loads(self.run_step1x("batch", "--status", self.out, "--json", check=0).stdout)
+        self.assertAlmostEqual(status["seconds_each"], sorted(each["total"] - each["queued"] for each in timings)[2])
 
     def test_a_bar_on_a_terminal(self):
         self.fill(4)

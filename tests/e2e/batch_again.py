@@ -9,6 +9,7 @@ import time
 
 import batch_case
 import harness
+import person
 import pictures
 
 IN_CLOSE_NOWRITE = 0x10
@@ -38,6 +39,16 @@ class Failures(Case):
         subprocess.run(["mount", "-o", "remount,size=20m", self.out], check=True)
         self.assertEqual(self.record()["done"], record["left"])
         self.assertEqual(len(self.hashes()), 9)
+
+    def test_a_disk_that_takes_no_folder_is_full_too(self):
+        for name in ("a", "b"):
+            pictures.fill_folder(self.photos / name, 1)
+        # One for the disk itself, and one for the journal.
+        self.out = person.full_disk(self, "size=1m,nr_inodes=2")
+        full = self.batch("-r", "--json", check=1)
+        self.assertEqual(full.stderr.count("No space left on device"), 1, full.stderr)
+        record = json.loads(full.stdout.splitlines()[0])
+        self.assertEqual((record["done"], record["failed"], record["left"]), (0, 0, 2))
 
     def test_a_picture_that_took_too_long_is_tried_again_and_one_that_is_none_is_not(self):
         self.fill(2)
@@ -174,6 +185,24 @@ class Beside(Case):
         self.assertEqual(pruned, "removed p000.png\nkept p001.png: it is not what was written\nremoved p002.png\n")
         self.assertEqual(sorted(self.hashes()), ["p000.webp", "p001.png", "p001.webp"])
         self.assertEqual(self.record("--format", "webp")["done"], 0)
+
+    def test_what_earlier_runs_have_made_is_known_after_a_merge_too(self):
+        self.fill(2)
+        self.out = self.photos
+        for name in ("{stem}-a.{ext}", "{stem}-b.{ext}"):
+            self.record("--name", name)
+        self.run_step1x("batch", "--merge", self.out, check=0)
+        record = self.record("--name", "{stem}-b.{ext}")
+        self.assertEqual((record["total"], record["done"]), (2, 0))
+        self.assertEqual(self.run_step1x("batch", "--prune", self.out, check=0).stdout, "removed p000-a.png\nremoved p001-a.png\n")
+
+    def test_prune_removes_what_a_part_has_made_anew(self):
+        self.fill(1)
+        self.batch(check=0)
+        for part in ("1/2", "2/2"):
+            self.batch("--shard", part, prompt="make it blue", check=0)
+        self.batch("--format", "webp", check=0)
+        self.assertEqual(self.run_step1x("batch", "--prune", self.out, check=0).stdout, "removed p000.png\n")
 
     def test_prune_waits_for_the_end_of_a_batch(self):
         self.fill(1)

@@ -237,6 +237,12 @@ class Disk(Case):
         self.empty()
         return self.calls()
 
+    def test_a_file_system_without_fsync_for_folders_is_no_fault(self):
+        self.fill(1)
+        for problem in ("EINVAL", "EOPNOTSUPP"):
+            # The first is that of the folder, for the journal's own name.
+            self.batch("--force", env=self.shim(STEP1X_TEST_FAULT=f"fsync:1:{problem}"), check=0)
+
     def test_a_full_disk_is_told_once_and_the_same_command_goes_on(self):
         self.fill(4)
         expected = self.undisturbed()

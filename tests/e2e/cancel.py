@@ -180,6 +180,15 @@ class Interrupted(harness.Case):
         self.assertEqual(self.ask()["statistics"]["total_loads"], loads)
         self.assertEqual(self.undisturbed(), self.expected)
 
+    def test_an_engine_that_cannot_look_while_it_loads_is_given_longer(self):
+        client = self.start_step1x(*self.arguments(fake="open=2500ms"))
+        harness.eventually(lambda: self.ask()["state"] == "Loading", what="it loads")
+        engine = self.ask()["devices"][0]["pid"]
+        client.send_signal(signal.SIGINT)
+        client.communicate(timeout=harness.HANG)
+        harness.eventually(self.idle, what="the engine is idle again")
+        self.assertEqual(self.engine_pids(), [engine])
+
     def test_a_worker_that_hangs_is_named_and_ended_only_by_force(self):
         self.run_step1x(*self.edit_arguments(self.dir / "first.png"), "--keep", "10m", check=0)
         worker, engine = self.worker_pids()[0], self.engine_pids()[0]

@@ -50,6 +50,7 @@ class Words(Case):
             (["EDIT"], "there is no command 'EDIT': did you mean 'edit'? See: step1x --help"),
             (["status"], "there is no command 'status': did you mean 'gpu status'? See: step1x --help"),
             (["gpu", "statsu"], "there is no command 'gpu statsu': did you mean 'gpu status'? See: step1x gpu --help"),
+            (["worker", "statsu"], "there is no command 'worker statsu': did you mean 'worker status'? See: step1x worker --help"),
             (["gpu", "log"], "there is no command 'gpu log': did you mean 'worker log'? See: step1x gpu --help"),
             (["colourize"], "there is no command 'colourize'. See: step1x --help"),
             (["edit", "a.png", "--promt", "x"], "there is no option '--promt': did you mean '--prompt'? See: step1x edit --help"),
@@ -118,8 +119,14 @@ class Dashes(Case):
         self.fill("a.png")
         self.assertIn("-o is followed by '-p'", self.refused("edit", "a.png", "-o", "-p", "x", *FAKE))
         self.assertIn("-i is followed by '--output'", self.refused("batch", "-i", "--output", "out", "-p", "x", *FAKE))
+        self.assertIn("-o is followed by '-p'", self.refused("batch", "a.png", "-o", "-p", "x", *FAKE))
         self.step1x("edit", "a.png", "-p", "x", *FAKE, "-o", "-dash.png", check=0)
         self.assertIn("-dash.png", self.made())
+
+    def test_a_number_behind_a_dash_is_a_name_where_no_option_is_called_so(self):
+        self.fill("-1.png", "a.png")
+        for names in (["-1.png"], ["a.png", "-1.png"]):
+            self.assertIn("-1-edited", self.step1x("edit", *names, "-p", "x", *FAKE, check=0).stdout)
 
 
 class Several(Case):
@@ -147,10 +154,22 @@ class Several(Case):
         self.assertEqual(self.step1x("generate", "-p", "x", "--width", 16, "--height", 16, *FAKE, "-o", "made/", check=0).stdout, "made/generated.png\n")
 
     def test_the_model_is_not_moved_in_between(self):
-        self.fill("a.png", "b.png", "c.png")
-        self.edit("a.png", "b.png", "c.png", check=0)
+        self.fill("a.png", "b.png")
+        self.edit("a.png", "b.png", check=0)
         harness.eventually(lambda: self.status()["model_location"] == "CPU", what="offloaded after the last")
         self.assertEqual({k: self.status()["statistics"][k] for k in ("total_loads", "cpu_to_gpu", "gpu_to_cpu")}, {"total_loads": 1, "cpu_to_gpu": 0, "gpu_to_cpu": 1})
+
+    def test_the_model_may_go_before_the_last_is_written(self):
+        self.fill("a.png")
+        os.mkfifo(self.work / "o-2.png")
+        client = self.start_step1x("edit", "a.png", "-p", "x", *FAKE, "--count", 2, "-o", "o.png", cwd=self.work)
+        self.addCleanup(client.kill)
+        self.assertEqual(client.stdout.readline(), "o.png\n")
+        harness.eventually(lambda: waits_in(client.pid, "partner"), what="it opens the pipe")
+        harness.eventually(lambda: self.status()["model_location"] == "CPU", seconds=30, what="offloaded")
+        self.assertTrue((self.work / "o-2.png").read_bytes().startswith(b"\x89PNG"))
+        client.communicate(timeout=harness.HANG)
+        self.assertEqual(client.returncode, 0)
 
     def test_another_model_than_the_one_that_is_loaded(self):
         self.fill("a.png", "b.png")
@@ -184,6 +203,24 @@ class Several(Case):
         self.step1x("edit", "a.png", "text.png", "-p", "x", "--model", "fake:oom@step", check=1)
         self.assertEqual(self.made(), ["a.png", "b.png", "text.png"])
 
+    def test_what_fails_for_one_of_them_does_not_end_the_others(self):
+        self.fill("a.png", "b.png")
+        done = self.step1x("edit", "a.png", "b.png", "-p", "x", "--model", "fake:oom@load", "--steps", 1, check=3)
+        self.assertEqual((done.stdout, done.stderr.count("\n")), ("b-edited.png\n", 1))
+        (self.work / "wide.png").write_bytes(pictures.png(17000, 2))
+        done = self.edit("wide.png", "a.png", "b.png", "--format", "webp", check=3)
+        self.assertEqual(done.stdout, "a-edited.webp\nb-edited.webp\n")
+        self.assertRegex(done.stderr, r"\Astep1x: [^\n]*at most 16383 pixels[^\n]*\n\Z")
+
+    def test_a_place_that_takes_no_file_is_told_once_and_the_rest_is_not_begun(self):
+        self.fill("a.png", "b.png", "c.png")
+        for problem, said in (("ENOSPC", "No space left on device"), ("EDQUOT", "Disk quota exceeded"), ("EROFS", "Read-only file system"), ("EIO", "Input/output error")):
+            with self.subTest(problem=problem):
+                env = self.env(LD_PRELOAD=str(SHIM), STEP1X_TEST_FAULT=f"write:1:{problem}:forever", STEP1X_TEST_FAULT_UNDER=str(self.work))
+                done = self.edit("a.png", "b.png", "c.png", env=env, check=1)
+                self.assertRegex(done.stderr, rf"\Astep1x: [^\n]*{said}\nstep1x: not begun: 2 of the 3 pictures\n\Z")
+        self.assertEqual(self.made(), ["a.png", "b.png", "c.png"])
+
     def test_json_is_a_record_of_each_on_a_line(self):
         self.fill("a.png", "b.png")
         done = self.edit("a.png", "gone.png", "b.png", "--json", check=3)
@@ -193,8 +230,9 @@ class Several(Case):
 
     def test_one_comes_from_standard_input(self):
         self.fill("a.png")
-        done = self.step1x("edit", "a.png", "-", "-p", "x", *FAKE, "-o", "out/", stdin=open(harness.PHOTO, "rb"), check=0)
-        self.assertEqual(done.stdout, "out/a-edited.png\nout/stdin-edited.png\n")
+        for n, names in enumerate((["a.png", "-"], ["a.png", "--", "-"])):
+            done = self.step1x("edit", "-p", "x", *FAKE, "-o", f"out{n}/", *names, stdin=open(harness.PHOTO, "rb"), check=0)
+            self.assertEqual(done.stdout, f"out{n}/a-edited.png\nout{n}/stdin-edited.png\n")
 
     def test_an_interrupt_ends_all_and_what_is_done_stays(self):
         self.fill("a.png", "b.png", "c.png")
@@ -226,6 +264,13 @@ class Count(Case):
         self.assertEqual([r["output"] for r in again], ["a-edited-4.png", "a-edited-5.png"])
         for old, new in (("a-edited", "a-edited-4"), ("a-edited-2", "a-edited-5")):
             self.assertEqual((self.work / f"{old}.png").read_bytes(), (self.work / f"{new}.png").read_bytes())
+
+    def test_each_has_its_own_time(self):
+        self.fill("a.png")
+        start = time.monotonic()
+        done = self.step1x("edit", "a.png", "-p", "x", "--model", "fake:step=100ms", "--steps", 1, "--count", 4, "--json", check=0)
+        whole = time.monotonic() - start
+        self.assertLessEqual(sum(json.loads(line)["timings"]["all"] for line in done.stdout.splitlines()), whole)
 
     def test_with_a_name_all_of_them_are_replaced(self):
         for seeds in ([3, 4], [5, 6]):
@@ -389,7 +434,8 @@ class Time(Case):
         client.stdin.buffer.write(self.picture)
         _, error = client.communicate(timeout=harness.HANG)
         self.assertEqual(client.returncode, 75)
-        self.assertRegex(error, r"\Astep1x: no picture after 1\.5s \(--timeout\)[^\n]*\n\Z")
+        # Who waits for the job has the last word, and says what has become of it.
+        self.assertEqual(error, "step1x: no picture after 1.5s (--timeout): cancelled\n")
         self.assertEqual(self.made(), ["out.png"])
 
     def test_enough_time_changes_nothing(self):

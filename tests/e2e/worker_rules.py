@@ -62,7 +62,23 @@ class Leases(Rules):
             worker.edit(id=identity, fake="step=10m")
         harness.eventually(lambda: self.status()["queue"]["waiting"] == 2, what="three jobs are there")
         other.send({"op": "offload", "id": 4})
-        self.assertEqual(other.until("error")["position"], 3)
+        refused = other.until("error")
+        self.assertEqual((refused["position"], refused["retryable"]), (3, True))
+
+
+class Waiting(Rules):
+    def test_what_waits_for_the_end_of_the_jobs_is_given_up_when_who_asked_for_it_has_gone(self):
+        worker, other = self.talk(), self.talk()
+        worker.edit(id=1, fake="step=100ms")
+        worker.until("loading", "step")
+        other.send({"op": "release", "id": 2, "mode": "wait"})
+        other.send({"op": "ping", "id": 3})
+        other.until("pong")
+        other.close()
+        self.assertEqual(self.done(worker, 1)["event"], "done")
+        worker.edit(id=4, fake="step=100ms")
+        self.assertEqual(self.done(worker, 4)["event"], "done")
+        self.assertEqual(self.status()["statistics"]["total_loads"], 1)
 
 
 class Order(Rules):
@@ -102,7 +118,8 @@ class Timers(Rules):
         connection = self.talk()
         for wrong in ({"steps": 0}, {"prompt": 1}, {"timers": {"idle_timeout": "x"}}):
             connection.edit(**{"id": 1, "timers": {"idle_timeout": 4711}, **wrong})
-            self.assertEqual(connection.until("done", "error")["event"], "error")
+            refused = connection.until("done", "error")
+            self.assertEqual((refused["event"], refused["code"], refused["retryable"]), ("error", "usage", False))
         self.assertEqual(self.status()["timers"], before)
         connection.edit(id=2, timers={"idle_timeout": 4711}, steps=1)
         self.done(connection, 2)

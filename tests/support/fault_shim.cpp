@@ -47,9 +47,9 @@ struct ErrnoName {
 constexpr ErrnoName kErrnoNames[] = {{"ENOSPC", ENOSPC}, {"EIO", EIO},       {"EINTR", EINTR},
                                      {"EDQUOT", EDQUOT}, {"EACCES", EACCES}, {"EPERM", EPERM},
                                      {"EROFS", EROFS},   {"EXDEV", EXDEV},   {"EOPNOTSUPP", EOPNOTSUPP},
-                                     {"ENOENT", ENOENT}, {"SHORT", kShort},  {"KILL", kKill},
-                                     {"INT", kInt},      {"LATE", kLate},    {"PAUSE", kPause},
-                                     {"ALRM", kAlarm}};
+                                     {"ENOENT", ENOENT}, {"EINVAL", EINVAL}, {"SHORT", kShort},
+                                     {"KILL", kKill},    {"INT", kInt},      {"LATE", kLate},
+                                     {"PAUSE", kPause},  {"ALRM", kAlarm}};
 
 struct Plan {
   char kind[16] = "";
