@@ -11,6 +11,7 @@
 #include "ipc/fields.hpp"
 #include "ipc/picture.hpp"
 #include "picture_input.hpp"
+#include "terminal.hpp"
 
 namespace step1x::cli {
 namespace {
@@ -100,7 +101,9 @@ class Run : public client::Listener {
       if (!tally_.fatal) tally_.fatal = problem;
       stop(problem.what(), /*at_once=*/true);
     }
-    if (conversation_.interrupted() && !std::exchange(tally_.interrupted, true)) stop("interrupted", /*at_once=*/true);
+    if (!conversation_.interrupted() || std::exchange(tally_.interrupted, true)) return;
+    hurry();
+    stop("interrupted", /*at_once=*/true);
   }
 
   // At the deadline, and before: it is a time of the day, which may be set.
@@ -277,6 +280,7 @@ class Run : public client::Listener {
   bool stopping_ = false;
   // First of what has threads: they leave the signals to it.
   client::Conversation conversation_;
+  const Impatience impatient_{conversation_.signals(), std::nullopt};
   batch::Writer writer_;
   batch::Reader reader_;
 };

@@ -35,6 +35,7 @@ void Jobs::View::failed(const client::Job& /*job*/, const Error& why) {
 }
 
 void Jobs::View::cancelled(const client::Job& /*job*/) {
+  hurry();
   problem = Error(ErrorCode::cancelled, "interrupted");
 }
 
@@ -51,6 +52,7 @@ Jobs::Jobs(JobOptions options, const TimeLimit& limit, Progress& progress)
 
 JobResult Jobs::run(const ipc::Json& request, int picture) {
   const TimeLimit::Kept here(limit_);
+  const Impatience impatient(conversation_.signals(), limit_.end());
   view_.result.reset();
   view_.problem.reset();
   between_.reset();

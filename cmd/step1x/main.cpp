@@ -17,6 +17,7 @@ using namespace step1x;
 namespace {
 
 ExitCode report(const cli::Context& context, ErrorCode code, const std::string& message) {
+  if (code == ErrorCode::cancelled || code == ErrorCode::timeout) cli::hurry();
   cli::say_error(message);
   if (context.json) cli::print_error_record(code, message);
   return exit_code(code);

@@ -8,17 +8,8 @@
 #include "terminal.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 namespace step1x::cli {
-namespace {
-
-void put(const std::string& text) {
-  // A terminal that went away is no reason to lose a picture.
-  [[maybe_unused]] const ssize_t ignored = ::write(STDERR_FILENO, text.data(), text.size());
-}
-
-}  // namespace
 
 Progress::Style Progress::choose(bool quiet, bool progress_json) {
   if (progress_json) return Style::ndjson;
@@ -58,12 +49,12 @@ void Progress::draw(const std::string& text, double fraction) {
   const int full = static_cast<int>(width * std::clamp(fraction, 0.0, 1.0));
   const std::string bar = width < 8 ? "" : fmt::format("[{:#<{}}{:.<{}}] ", "", full, "", width - full);
   const auto columns = std::max(1, terminal_width() - 1);
-  put(fmt::format("\r{:.{}}\x1b[K", bar + text, columns));
+  cli::draw(fmt::format("\r{:.{}}\x1b[K", bar + text, columns));
   drawn_ = true;
 }
 
 void Progress::clear() {
-  if (drawn_) put("\r\x1b[K");
+  if (drawn_) cli::draw("\r\x1b[K");
   drawn_ = false;
 }
 

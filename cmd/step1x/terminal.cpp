@@ -1,9 +1,14 @@
 #include "terminal.hpp"
 
 #include <openssl/evp.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
 #include <cstdlib>
 
 #include "base/process.hpp"
@@ -12,10 +17,45 @@
 namespace step1x::cli {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
+// In a hurry nobody is waited for; otherwise a wait has the ends that an Impatience gave it.
+struct Patience {
+  bool hurry = false;
+  int signals = -1;
+  std::optional<Clock::time_point> end;
+};
+Patience g_patience;
+
+int milliseconds_left() {
+  if (g_patience.hurry) return 0;
+  if (!g_patience.end) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*g_patience.end - Clock::now()).count();
+  return static_cast<int>(std::clamp<long long>(left, 0, INT_MAX));
+}
+
+// Whether a write of a few bytes returns at once.
+bool wait_until_it_takes(int fd) {
+  for (;;) {
+    std::array<pollfd, 2> entries{pollfd{fd, POLLOUT, 0}, pollfd{g_patience.signals, POLLIN, 0}};
+    const int ready = ::poll(entries.data(), entries.size(), milliseconds_left());
+    if (ready < 0 && errno == EINTR) continue;
+    // An error of the descriptor is told by the write.
+    if (ready < 0 || entries[0].revents != 0) return true;
+    g_patience.hurry = true;
+    return false;
+  }
+}
+
 // False with errno set.
 bool write_all(int fd, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t count = ::write(fd, bytes.data(), bytes.size());
+    if (!wait_until_it_takes(fd)) {
+      errno = EINTR;
+      return false;
+    }
+    // A pipe that takes anything takes so much.
+    const ssize_t count = ::write(fd, bytes.data(), std::min<std::size_t>(bytes.size(), PIPE_BUF));
     if (count < 0 && errno != EINTR) return false;
     if (count > 0) bytes = bytes.subspan(static_cast<std::size_t>(count));
   }
@@ -30,6 +70,11 @@ std::string line_of(const nlohmann::ordered_json& record, int indent = -1) {
 
 void say_error(const std::string& message) {
   say("step1x: " + one_line(message));
+}
+
+void draw(std::string_view text) {
+  // A terminal that went away is no reason to lose a picture.
+  write_all(STDERR_FILENO, std::as_bytes(std::span(text)));
 }
 
 void say(const std::string& message) {
@@ -47,8 +92,9 @@ void print(std::string_view text) {
 }
 
 void print(std::span<const std::byte> bytes) {
-  if (!write_all(STDOUT_FILENO, bytes))
-    throw Error::format(ErrorCode::failure, "cannot write to standard output: {}", errno_text());
+  if (write_all(STDOUT_FILENO, bytes)) return;
+  if (g_patience.hurry) throw Error(ErrorCode::cancelled, "interrupted while nobody read standard output");
+  throw Error::format(ErrorCode::failure, "cannot write to standard output: {}", errno_text());
 }
 
 void print_json(const nlohmann::ordered_json& record, int indent) {
@@ -78,6 +124,20 @@ nlohmann::ordered_json error_record(ErrorCode code, const std::string& message) 
 void print_error_record(ErrorCode code, const std::string& message) {
   const std::string line = line_of(error_record(code, message));
   write_all(STDOUT_FILENO, std::as_bytes(std::span(line)));
+}
+
+Impatience::Impatience(int signals, std::optional<Clock::time_point> end) {
+  g_patience.signals = signals;
+  g_patience.end = end;
+}
+
+Impatience::~Impatience() {
+  g_patience.signals = -1;
+  g_patience.end.reset();
+}
+
+void hurry() {
+  g_patience.hurry = true;
 }
 
 bool stderr_is_terminal() {

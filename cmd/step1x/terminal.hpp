@@ -2,8 +2,10 @@
 // error, one line each.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +17,8 @@ namespace step1x::cli {
 // "step1x: <message>" on standard error, as one line: what is no text in it is written out (printable() of
 // base/utf8.hpp), since it may come from a file's name or a picture.
 void say_error(const std::string& message);
+// Part of a line, as it is: a bar.
+void draw(std::string_view text);
 void say(const std::string& message);
 // A record for programs, on standard error.
 void say_json(const nlohmann::ordered_json& record);
@@ -34,6 +38,20 @@ void print_path(const std::string& path);
 nlohmann::ordered_json error_record(ErrorCode code, const std::string& message);
 // On standard output. Does not throw: the exit code tells already.
 void print_error_record(ErrorCode code, const std::string& message);
+
+// Who reads what is said may stop reading without going away, and then a write waits. Where a signal ends the command by
+// itself it ends that wait too. Where signals are read from a descriptor, one of these says what ends it: as soon as
+// `signals` is readable, or `end` has come, nothing is waited for any more, and what nobody takes is left out. One at a
+// time.
+class Impatience {
+ public:
+  Impatience(int signals, std::optional<std::chrono::steady_clock::time_point> end);
+  ~Impatience();
+  Impatience(const Impatience&) = delete;
+  Impatience& operator=(const Impatience&) = delete;
+};
+// The command is ending because it was told to: from here on nobody is waited for.
+void hurry();
 
 // A terminal that can move the cursor.
 bool stderr_is_terminal();

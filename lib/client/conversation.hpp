@@ -100,6 +100,9 @@ class Conversation {
   // A signal came: all jobs were cancelled.
   bool interrupted() const { return interrupted_; }
 
+  // Readable when there is a signal to take: whatever else a view of the conversation waits for ends then.
+  int signals() const { return signals_.fd(); }
+
   // Ends the connection, and with it the lease. There must be no jobs.
   void leave() { client_.reset(); }
 

@@ -1,13 +1,16 @@
 """What whoever runs a command hands down to it, and what it writes for people: it does not change what is done, and what is typed arrives as it was typed."""
 
 import base64
+import fcntl
 import json
 import os
 import pty
 import re
 import resource
+import select
 import signal
 import subprocess
+import time
 
 import batch_case
 import harness
@@ -146,6 +149,61 @@ class Closed(harness.Case):
         self.assertNotEqual(done.returncode, 0)
         done = self.closed("gpu", "hold", "--", "ls", "-l", "/proc/self/fd", descriptors=(0,), stdout=subprocess.PIPE)
         self.assertNotIn(" 0 -> /dev/null", done.stdout)
+
+
+class Unread(batch_case.Case):
+    """A reader that has stopped reading, and not gone away: each line waits for it."""
+
+    def unread(self, *arguments):
+        """A command whose standard error is a full pipe by and by."""
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        process = subprocess.Popen([harness.STEP1X, *map(str, arguments)], env=self.env(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=writer)
+        os.close(writer)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process, reader
+
+    def blocked(self, *arguments):
+        process, reader = self.unread(*arguments)
+        # The pipe has one page, and with a line in it the next one waits.
+        harness.eventually(lambda: select.select([reader], [], [], 0)[0], what="it has said something")
+        time.sleep(0.5)
+        self.assertIsNone(process.poll())
+        return process
+
+    def commands(self):
+        many = self.edit_arguments(self.dir / "out.png", fake="step=1ms", steps=1000)
+        yield [*many, "--progress-json"]
+        folder = self.dir / "photos"
+        folder.mkdir(exist_ok=True)
+        for number in range(100):
+            (folder / f"{number:03}-that-is-none-and-has-a-long-name.jpg").write_text("no picture")
+        yield ["batch", folder, "-o", self.dir / "out", "--model", "fake:", "-p", "x"]
+
+    def test_one_signal_ends_a_command_all_the_same(self):
+        for command in self.commands():
+            for sent in (signal.SIGINT, signal.SIGTERM):
+                process = self.blocked(*command)
+                start = time.monotonic()
+                process.send_signal(sent)
+                self.assertEqual(process.wait(timeout=harness.HANG), 130, command)
+                self.assertLess(time.monotonic() - start, 5)
+
+    def test_the_time_limit_ends_it_in_time(self):
+        start = time.monotonic()
+        process, _ = self.unread(*next(self.commands()), "--timeout", "1s")
+        self.assertEqual(process.wait(timeout=harness.HANG), 75)
+        self.assertLess(time.monotonic() - start, 6)
+
+    def test_who_reads_late_misses_nothing(self):
+        process, reader = self.unread(*next(self.commands()))
+        time.sleep(1)
+        with os.fdopen(os.dup(reader)) as late:
+            steps = [json.loads(line) for line in late]
+        self.assertEqual(process.wait(timeout=harness.HANG), 0)
+        self.assertEqual(steps[-1]["step"], 1000)
 
 
 class Text(batch_case.Case):
