@@ -173,18 +173,18 @@ class Unread(batch_case.Case):
         self.assertIsNone(process.poll())
         return process
 
-    def commands(self):
+    def commands(self, out="out"):
         many = self.edit_arguments(self.dir / "out.png", fake="step=1ms", steps=1000)
         yield [*many, "--progress-json"]
         folder = self.dir / "photos"
         folder.mkdir(exist_ok=True)
         for number in range(100):
             (folder / f"{number:03}-that-is-none-and-has-a-long-name.jpg").write_text("no picture")
-        yield ["batch", folder, "-o", self.dir / "out", "--model", "fake:", "-p", "x"]
+        yield ["batch", folder, "-o", self.dir / out, "--model", "fake:", "-p", "x"]
 
     def test_one_signal_ends_a_command_all_the_same(self):
-        for command in self.commands():
-            for sent in (signal.SIGINT, signal.SIGTERM):
+        for sent in (signal.SIGINT, signal.SIGTERM):
+            for command in self.commands(sent.name):
                 process = self.blocked(*command)
                 start = time.monotonic()
                 process.send_signal(sent)

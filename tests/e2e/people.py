@@ -474,7 +474,7 @@ class Time(Case):
     def test_one_signal_is_enough_while_the_result_is_written(self):
         client, read = self.writing()
         self.assertTrue(select.select([read], [], [], harness.HANG)[0])
-        harness.eventually(lambda: waits_in(client.pid, "pipe"), what="it writes")
+        harness.eventually(lambda: waits_in(client.pid, "poll"), what="it writes")
         client.send_signal(signal.SIGINT)
         self.ends(client, 130, "")
 
