@@ -8,6 +8,7 @@
 #include <memory>
 #include <set>
 
+#include "base/atomic_file.hpp"
 #include "batch/times.hpp"
 #include "batch_choices.hpp"
 #include "batch_items.hpp"
@@ -161,6 +162,8 @@ ExitCode run_works(const BatchFlags& flags, const Context& context) {
     keep_this_shard();
     return report_dry_run(works.works, batch::JournalView::read(folder), options.reader, context);
   }
+  // The journal may be one that can be written where no file can be made any more.
+  check_can_write(folder / "picture", Replace::always);
   batch::Journal journal = batch::Journal::open(folder, shard);
   check_outputs(works.works, folder, ignores_case(folder, shard));
   const batch::JournalView before = batch::JournalView::read(folder);
@@ -180,8 +183,10 @@ ExitCode run_works(const BatchFlags& flags, const Context& context) {
                   {"seconds", tally.seconds},
                   {"stopped", tally.stopped}});
   view.end(tally, folder);
-  if (tally.fatal) throw Error(*tally.fatal);
-  return exit_of(tally, works.passed_over.empty());
+  if (!tally.fatal) return exit_of(tally, works.passed_over.empty());
+  // Not thrown: the record that is printed has it already, and there is one.
+  say_error(tally.fatal->what());
+  return exit_code(tally.fatal->code());
 }
 
 ExitCode run_batch_command(const BatchFlags& flags, const Context& context) {

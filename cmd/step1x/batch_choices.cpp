@@ -41,6 +41,13 @@ std::optional<batch::Shard> slurm_shard() {
   return batch::Shard{id - first + 1, count};
 }
 
+// A digit for each 0. strptime() would pass over spaces, and take one digit for two.
+bool is_like(std::string_view text, std::string_view pattern) {
+  return std::ranges::equal(text, pattern, [](char given, char wanted) {
+    return wanted == '0' ? given >= '0' && given <= '9' : given == wanted;
+  });
+}
+
 // "07:00" of today, and "2026-11-30 07:00". One that is past is past: nothing is begun.
 SystemClock::time_point parse_deadline(const std::string& text) {
   std::tm parts{};
@@ -53,15 +60,21 @@ SystemClock::time_point parse_deadline(const std::string& text) {
     parts = read;
     return true;
   };
-  const bool right =
-      (text.size() == 5 && fits("%H:%M")) || (text.size() == 16 && (fits("%Y-%m-%d %H:%M") || fits("%Y-%m-%dT%H:%M")));
+  const bool right = (is_like(text, "00:00") && fits("%H:%M")) ||
+                     (is_like(text, "0000-00-00 00:00") && fits("%Y-%m-%d %H:%M")) ||
+                     (is_like(text, "0000-00-00T00:00") && fits("%Y-%m-%dT%H:%M"));
   if (!right)
     throw Error::format(ErrorCode::usage,
                         "--deadline {}: not a time of today like 07:00, nor one with its day like '2030-12-31 07:00'",
                         text);
   parts.tm_sec = 0;
   parts.tm_isdst = -1;
-  return SystemClock::from_time_t(std::mktime(&parts));
+  const std::tm said = parts;
+  const std::time_t time = std::mktime(&parts);
+  // It takes February the 31st for a day in March.
+  if (parts.tm_mday != said.tm_mday || parts.tm_mon != said.tm_mon)
+    throw Error::format(ErrorCode::usage, "--deadline {}: there is no such day", text);
+  return SystemClock::from_time_t(time);
 }
 
 }  // namespace

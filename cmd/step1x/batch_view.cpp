@@ -118,6 +118,7 @@ void BatchView::end(const BatchTally& tally, const std::filesystem::path& folder
     record["slowest"] = Json::array();
     for (const auto& slow : tally.slowest) record["slowest"].push_back({{"key", slow.key}, {"seconds", slow.seconds}});
     record["stopped"] = tally.stopped.empty() ? Json() : Json(tally.stopped);
+    if (tally.fatal) record.update(error_record(tally.fatal->code(), tally.fatal->what()));
     print_json(record);
   }
   const bool wanted = context_.verbose || style_ == Progress::Style::bar || tally.failed + tally.kept_failed > 0 ||

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <sstream>
 
 #include "base/process.hpp"
@@ -66,6 +67,11 @@ int main(int argc, char** argv) {
     return static_cast<int>(run(argc, argv, context));
   } catch (const Error& problem) {
     return static_cast<int>(report(context, problem.code(), problem.what()));
+  } catch (const std::filesystem::filesystem_error& problem) {
+    return static_cast<int>(
+        report(context, ErrorCode::failure,
+               fmt::format("cannot look at {}: {}", problem.path1().empty() ? "." : problem.path1().string(),
+                           problem.code().message())));
   } catch (const std::exception& problem) {
     return static_cast<int>(report(context, ErrorCode::failure, problem.what()));
   }

@@ -25,10 +25,12 @@ json checked(const request::Parameter& parameter, const json& value, const fs::p
 request::Json model_defaults(const std::string& model) {
   request::Json defaults = request::Json::object();
   if (model.starts_with("fake:")) return defaults;
-  const fs::path folder = fs::is_directory(model) ? fs::path(model) : fs::path(model).parent_path();
+  // What is wrong with the model is told by who opens it.
+  std::error_code ignored;
+  const fs::path folder = fs::is_directory(model, ignored) ? fs::path(model) : fs::path(model).parent_path();
   for (const char* name : {"model_index.json", "config.json"}) {
     const fs::path file = folder / name;
-    if (!fs::is_regular_file(file)) continue;
+    if (!fs::is_regular_file(file, ignored)) continue;
     const json content = read_json_object(file);
     const auto own = content.find("step1x");
     if (own == content.end() || !own->is_object()) return defaults;

@@ -123,7 +123,9 @@ bool PictureJobs::failed(const std::string& input, std::size_t pictures, const E
   if (progress_) progress_->clear();
   failed_ += pictures;
   why_.insert(problem.code());
-  say_error(problem.what());
+  const std::string what = problem.what();
+  const bool named = input.empty() || what.find(input) != std::string::npos;
+  say_error(named ? what : fmt::format("{}: {}", input, what));
   if (context_.json) {
     nlohmann::ordered_json line;
     if (!input.empty()) add_path(line, "input", input);

@@ -39,8 +39,8 @@ nlohmann::ordered_json error_record(ErrorCode code, const std::string& message);
 // On standard output. Does not throw: the exit code tells already.
 void print_error_record(ErrorCode code, const std::string& message);
 
-// Who reads what is said may stop reading without going away, and then a write waits. Where a signal ends the command by
-// itself it ends that wait too. Where signals are read from a descriptor, one of these says what ends it: as soon as
+// Who reads what is said may stop reading without going away, and then a write waits. Where a signal ends the command
+// by itself it ends that wait too. Where signals are read from a descriptor, one of these says what ends it: as soon as
 // `signals` is readable, or `end` has come, nothing is waited for any more, and what nobody takes is left out. One at a
 // time.
 class Impatience {

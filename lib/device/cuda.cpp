@@ -38,9 +38,10 @@ void limit_cuda_memory(int index, std::uint64_t total, std::optional<std::uint64
       part, static_cast<c10::DeviceIndex>(index));
 #else
   if (most) {
-    throw Error(ErrorCode::failure,
-                "--max-vram: this libtorch came without CUDA's headers, and cannot be limited; leave the option out, or "
-                "build with the libtorch that scripts/libtorch fetches");
+    throw Error(
+        ErrorCode::failure,
+        "--max-vram: this libtorch came without CUDA's headers, and cannot be limited; leave the option out, or "
+        "build with the libtorch that scripts/libtorch fetches");
   }
 #endif
   if (most) allocator->emptyCache();

@@ -57,8 +57,8 @@ class DeviceMemory {
   void use() const;
   // Until everything that the current stream was given is done; nothing where operators compute at once.
   void wait() const;
-  // How much of a GPU libtorch may have from here on: to ask it for more is the same as if there were no more. None: all
-  // that there is. Nothing for a device that is none.
+  // How much of a GPU libtorch may have from here on: to ask it for more is the same as if there were no more. None:
+  // all that there is. Nothing for a device that is none.
   void limit(std::optional<std::uint64_t> most) const;
   // Gives memory that libtorch keeps for later back to the device.
   void trim() const;

@@ -75,7 +75,8 @@ std::vector<std::byte> encode(std::span<const std::byte> rgb, int width, int hei
   const std::string xmp = format == Format::png ? std::exchange(metadata.xmp, "") : "";
   attach(image.get(), metadata);
   Buffer out;
-  if (save(image.get(), format, options.quality ? *options.quality : default_quality(format).value_or(0), out) != 0) fail();
+  if (save(image.get(), format, options.quality ? *options.quality : default_quality(format).value_or(0), out) != 0)
+    fail();
   const std::span file(static_cast<const std::byte*>(out.data), out.size);
   if (format == Format::png) return finish_png(file, xmp);
   return {file.begin(), file.end()};

@@ -33,9 +33,17 @@ constexpr std::array kFlatFiles{
 };
 constexpr std::string_view kFlatTextEncoder = "Qwen2.5-VL-7B-Instruct";
 
+// Nothing of that name; other reasons not to see it, a folder that may not be entered or a link to itself, are errors.
+fs::file_type type_of(const fs::path& path) {
+  std::error_code problem;
+  const fs::file_type type = fs::status(path, problem).type();
+  if (type == fs::file_type::none || (problem && type != fs::file_type::not_found))
+    throw Error::format(ErrorCode::model_missing, "cannot look at {}: {}", path.string(), problem.message());
+  return type;
+}
+
 bool is_plain_file(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_regular_file(path, ignored);
+  return type_of(path) == fs::file_type::regular;
 }
 
 fs::path file_or_empty(const fs::path& path) {
@@ -77,7 +85,7 @@ ModelLayout flat_layout(const fs::path& folder, const LayoutChoice& choice) {
   layout.config = file_or_empty(folder / "config.json");
 
   const fs::path text = choice.text_encoder.empty() ? folder / kFlatTextEncoder : choice.text_encoder;
-  if (!fs::is_directory(text)) {
+  if (type_of(text) != fs::file_type::directory) {
     throw Error::format(ErrorCode::model_missing,
                         "{}: the text encoder is missing; put Qwen/Qwen2.5-VL-7B-Instruct there or name another folder",
                         text.string());
@@ -148,7 +156,7 @@ fs::path find_weights(const fs::path& folder, std::string_view stem) {
 }
 
 ModelLayout find_layout(const fs::path& path, const LayoutChoice& choice) {
-  if (!fs::exists(path)) {
+  if (type_of(path) == fs::file_type::not_found) {
     throw Error::format(ErrorCode::model_missing, "{}: no such model folder", path.string());
   }
   if (is_plain_file(path)) {

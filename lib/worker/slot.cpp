@@ -73,9 +73,9 @@ void Slot::start_engine() {
   std::vector<std::string> arguments{engine_program_, "--fd", "3"};
   if (job_->model.starts_with(kFake)) arguments.insert(arguments.end(), {"--fake", job_->model.substr(kFake.size())});
   const std::string home = home_directory();
-  // An engine shares the machine. By itself OpenMP spins for milliseconds where threads wait for each other, which takes
-  // the processor from those that are waited for as soon as anybody else computes too: three engines on two processors
-  // took 3.4 times as long as with this bound, and one alone takes no less.
+  // An engine shares the machine. By itself OpenMP spins for milliseconds where threads wait for each other, which
+  // takes the processor from those that are waited for as soon as anybody else computes too: three engines on two
+  // processors took 3.4 times as long as with this bound, and one alone takes no less.
   std::vector<std::string> environment{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + (home.empty() ? "/" : home),
                                        "LANG=C.UTF-8", "GOMP_SPINCOUNT=3000"};
   environment.insert(environment.end(), job_->environment.begin(), job_->environment.end());

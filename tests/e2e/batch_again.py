@@ -50,6 +50,29 @@ class Failures(Case):
         record = json.loads(full.stdout.splitlines()[0])
         self.assertEqual((record["done"], record["failed"], record["left"]), (0, 0, 2))
 
+    def test_a_batch_that_ends_early_prints_one_record_with_the_reason(self):
+        self.fill(2)
+        (self.dir / "no model").mkdir()
+        done = self.batch("--json", "--model", self.dir / "no model", check=4)
+        record = json.loads(done.stdout)
+        self.assertEqual((record["error"]["code"], record["left"]), ("model_missing", 2))
+        self.assertEqual(len(done.stderr.splitlines()), 1 + ("left" in done.stderr), done.stderr)
+
+    def test_a_folder_that_takes_no_file_is_known_before_the_first_picture(self):
+        self.fill(2)
+        self.batch(check=0)
+        before = self.hashes()
+        self.out.chmod(0o555)
+        # The superuser may write anywhere, as long as he keeps that right.
+        without = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"] if os.geteuid() == 0 else []
+        command = [*without, harness.STEP1X, *map(str, self.arguments(prompt="make it blue"))]
+        done = subprocess.run(command, env=self.env(), capture_output=True, text=True, timeout=harness.HANG, check=False)
+        self.out.chmod(0o755)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stderr, r"\Astep1x: cannot write [^\n]*: Permission denied[^\n]*\n\Z")
+        self.assertEqual(self.hashes(), before)
+        self.assertEqual(json.loads(self.batch("--json", check=0).stdout)["skipped"], 2)
+
     def test_a_picture_that_took_too_long_is_tried_again_and_one_that_is_none_is_not(self):
         self.fill(2)
         (self.photos / "text.png").write_text("no picture")
@@ -299,7 +322,7 @@ class Deadline(Case):
 
     def test_what_is_no_time_is_refused(self):
         self.fill(1)
-        for wrong in ("25:00", "7", "07:00:00", "2030-13-01 07:00", "tomorrow"):
+        for wrong in ("25:00", "7", " 1:00", "1:000", "07:00:00", "2030-13-01 07:00", "2030-02-31 07:00", "2030-01-01  7:00", "tomorrow"):
             self.assertIn("--deadline " + wrong, self.batch("--deadline", wrong, check=2).stderr)
 
 

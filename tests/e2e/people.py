@@ -100,6 +100,22 @@ class Words(Case):
         self.assertEqual(json.loads(done.stdout)["negative_prompt"], "3")
 
 
+class Unreachable(Case):
+    def test_a_model_that_cannot_be_looked_at_is_said_with_the_reason(self):
+        self.fill("a.png")
+        (self.work / "model").mkdir()
+        (self.work / "model/model_index.json").symlink_to("model_index.json")
+        done = self.step1x("edit", "a.png", "-p", "x", "--model", "model", check=4)
+        self.assertRegex(done.stderr, r"\Astep1x: cannot look at [^\n]*model_index.json: Too many levels of symbolic links\n\Z")
+
+    def test_a_folder_that_is_gone_is_said_in_a_line(self):
+        gone = self.work / "gone"
+        gone.mkdir()
+        line = ["sh", "-c", f'cd "$1" && rmdir "$1" && exec "$2" config show --config x.toml', "sh", gone, harness.STEP1X]
+        done = subprocess.run(list(map(str, line)), env=self.env(), capture_output=True, text=True, timeout=harness.HANG, check=False)
+        self.assertEqual((done.returncode, done.stderr), (1, "step1x: cannot look at x.toml: No such file or directory\n"))
+
+
 class Dashes(Case):
     def test_a_file_that_is_taken_for_an_option_is_told_how_it_is_written(self):
         self.fill("-dash.png", "-photo.png", "--size.png", "a.png")
@@ -193,6 +209,11 @@ class Several(Case):
         done = self.edit("text.png", "a.png", "gone.png", "b.png", check=3)
         self.assertEqual(done.stdout, "a-edited.png\nb-edited.png\n")
         self.assertRegex(done.stderr, r"\Astep1x: cannot read text.png: .*\nstep1x: cannot read gone.png: .*\n\Z")
+
+    def test_what_the_engine_says_of_one_is_said_with_its_name(self):
+        self.fill("a.png", "b.png")
+        done = self.step1x("edit", "a.png", "b.png", "-p", "x", "--model", "fake:fail@step", check=1)
+        self.assertEqual([line.split(": ")[1] for line in done.stderr.splitlines()], ["a.png", "b.png"])
 
     def test_where_none_can_be_made_the_code_says_why(self):
         self.fill("a.png", "b.png")

@@ -48,9 +48,9 @@ struct Stream {
     std::this_thread::sleep_for(std::chrono::microseconds(random() % static_cast<std::uint64_t>(most)));
   }
 
-  // Returns the number of pieces of work after which this one is done. As a driver's, a queue is finite, and who fills it
-  // waits: without that a job would be asked for, and could not be cancelled, long before it is computed. One that runs
-  // only when something waits for it has no such end.
+  // Returns the number of pieces of work after which this one is done. As a driver's, a queue is finite, and who fills
+  // it waits: without that a job would be asked for, and could not be cancelled, long before it is computed. One that
+  // runs only when something waits for it has no such end.
   std::uint64_t add(std::function<void()> piece) {
     constexpr std::size_t kMost = 1024;
     std::unique_lock lock(mutex);
