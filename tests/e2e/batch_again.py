@@ -53,7 +53,7 @@ class Failures(Case):
     def test_a_batch_that_ends_early_prints_one_record_with_the_reason(self):
         self.fill(2)
         (self.dir / "no model").mkdir()
-        done = self.batch("--json", "--model", self.dir / "no model", check=4)
+        done = self.run_step1x("batch", self.photos, "-o", self.out, "-p", "x", "--model", self.dir / "no model", "--json", check=4)
         record = json.loads(done.stdout)
         self.assertEqual((record["error"]["code"], record["left"]), ("model_missing", 2))
         self.assertEqual(len(done.stderr.splitlines()), 1 + ("left" in done.stderr), done.stderr)
@@ -323,7 +323,7 @@ class Deadline(Case):
     def test_what_is_no_time_is_refused(self):
         self.fill(1)
         for wrong in ("25:00", "7", " 1:00", "1:000", "07:00:00", "2030-13-01 07:00", "2030-02-31 07:00", "2030-01-01  7:00", "tomorrow"):
-            self.assertIn("--deadline " + wrong, self.batch("--deadline", wrong, check=2).stderr)
+            self.assertIn("--deadline " + " ".join(wrong.split()), self.batch("--deadline", wrong, check=2).stderr)
 
 
 if __name__ == "__main__":

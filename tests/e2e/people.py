@@ -252,7 +252,8 @@ class Several(Case):
     def test_one_comes_from_standard_input(self):
         self.fill("a.png")
         for n, names in enumerate((["a.png", "-"], ["a.png", "--", "-"])):
-            done = self.step1x("edit", "-p", "x", *FAKE, "-o", f"out{n}/", *names, stdin=open(harness.PHOTO, "rb"), check=0)
+            with open(harness.PHOTO, "rb") as photo:
+                done = self.step1x("edit", "-p", "x", *FAKE, "-o", f"out{n}/", *names, stdin=photo, check=0)
             self.assertEqual(done.stdout, f"out{n}/a-edited.png\nout{n}/stdin-edited.png\n")
 
     def test_an_interrupt_ends_all_and_what_is_done_stays(self):
