@@ -7,14 +7,14 @@
 namespace step1x::cli {
 namespace {
 
-void add_move(CLI::App& gpu, Context& context, const char* op, const char* help) {
-  auto mode = std::make_shared<MoveMode>();
-  CLI::App* command = gpu.add_subcommand(op, help);
+void add_move(CLI::App& gpu, Context& context, client::Move what, const char* help) {
+  auto mode = std::make_shared<client::MoveMode>(client::MoveMode::refuse);
+  CLI::App* command = gpu.add_subcommand(std::string(client::name(what)), help);
   add_mode_flags(*command, *mode);
   add_common_flags(*command, context);
-  command->callback([mode, op, &context] {
-    context.run = [mode, op, &context] {
-      move_request(op, *mode, context);
+  command->callback([mode, what, &context] {
+    context.run = [mode, what, &context] {
+      move_request(what, *mode, context);
       return ExitCode::ok;
     };
   });
@@ -23,11 +23,11 @@ void add_move(CLI::App& gpu, Context& context, const char* op, const char* help)
 }  // namespace
 
 void add_gpu_offload(CLI::App& gpu, Context& context) {
-  add_move(gpu, context, "offload", "Take the model off the GPU and keep it in memory");
+  add_move(gpu, context, client::Move::offload, "Take the model off the GPU and keep it in memory");
 }
 
 void add_gpu_release(CLI::App& gpu, Context& context) {
-  add_move(gpu, context, "release", "Take the model off the GPU and out of memory");
+  add_move(gpu, context, client::Move::release, "Take the model off the GPU and out of memory");
 }
 
 }  // namespace step1x::cli

@@ -6,65 +6,23 @@
 
 #include "base/size.hpp"
 #include "base/utf8.hpp"
-#include "client/ask.hpp"
+#include "client/status.hpp"
 #include "commands.hpp"
-#include "ipc/fields.hpp"
 #include "settings.hpp"
 #include "terminal.hpp"
 
 namespace step1x::cli {
 namespace {
 
-using Ordered = nlohmann::ordered_json;
+using Json = nlohmann::ordered_json;
 
 struct StatusOptions {
   std::optional<double> watch;
 };
 
-// What a worker would say, if there were one.
-ipc::Json no_worker() {
-  return {{"model_location", "Unloaded"},
-          {"state", "Idle"},
-          {"idle_time", 0.0},
-          {"gpu_memory_allocated_gb", 0.0},
-          {"gpu_memory_reserved_gb", 0.0},
-          {"statistics", {{"total_loads", 0}, {"gpu_to_cpu", 0}, {"cpu_to_gpu", 0}, {"full_releases", 0}}},
-          {"worker", nullptr},
-          {"queue", {{"running", 0}, {"waiting", 0}, {"leases", 0}}},
-          {"devices", ipc::Json::array()},
-          {"arena", nullptr},
-          {"arena_refused", nullptr},
-          {"next", nullptr}};
-}
-
-ipc::Json read_status(const ipc::ClientOptions& options) {
-  const auto deadline = std::chrono::steady_clock::now() + options.timeout;
-  for (;;) {
-    std::optional<ipc::Client> client = ipc::Client::connect(options);
-    if (!client) return no_worker();
-    std::optional<ipc::Json> status = client::ask(*client, {{"op", "status"}}, deadline);
-    // It was just leaving: now there is none, or the next one.
-    if (!status) continue;
-    status->erase("event");
-    status->erase("id");
-    return std::move(*status);
-  }
-}
-
-// The keys that monitoring scripts of the Python server know come first.
-Ordered in_order(const ipc::Json& status) {
-  Ordered out;
-  for (const char* key : {"model_location", "idle_time", "gpu_memory_allocated_gb", "gpu_memory_reserved_gb",
-                          "statistics", "state", "worker", "queue", "devices"}) {
-    if (status.contains(key)) out[key] = status[key];
-  }
-  for (const auto& [key, value] : status.items()) out[key] = value;
-  return out;
-}
-
-std::string host_memory(const ipc::Json& status) {
-  const ipc::Json& arena = status.value("arena", ipc::Json());
-  const ipc::Json& refused = status.value("arena_refused", ipc::Json());
+std::string host_memory(const Json& status) {
+  const Json& arena = status.value("arena", Json());
+  const Json& refused = status.value("arena_refused", Json());
   if (arena.is_object()) {
     const auto resident = arena.at("resident_bytes").get<std::uint64_t>();
     const auto huge = arena.at("huge_bytes").get<std::uint64_t>();
@@ -74,15 +32,15 @@ std::string host_memory(const ipc::Json& status) {
   return refused.is_string() ? fmt::format("host     no weights: {}\n", printable(refused.get<std::string>())) : "";
 }
 
-std::string on_devices(const ipc::Json& status) {
+std::string on_devices(const Json& status) {
   std::string text;
-  for (const ipc::Json& device : status.at("devices")) {
+  for (const Json& device : status.at("devices")) {
     const std::string name = device.at("device").get<std::string>();
-    if (const ipc::Json& plan = device.value("plan", ipc::Json()); plan.is_object()) {
+    if (const Json& plan = device.value("plan", Json()); plan.is_object()) {
       text += fmt::format("plan     {} on {}: {}\n", plan.at("kind").get<std::string>(), name,
                           printable(plan.at("reason").get<std::string>()));
     }
-    if (const ipc::Json& copies = device.value("copies", ipc::Json()); copies.is_object()) {
+    if (const Json& copies = device.value("copies", Json()); copies.is_object()) {
       text += fmt::format("copies   {} to {}: {}/s\n", copies.at("way").get<std::string>(), name,
                           format_size(static_cast<std::uint64_t>(copies.at("bytes_per_second").get<double>())));
     }
@@ -90,18 +48,18 @@ std::string on_devices(const ipc::Json& status) {
   return text;
 }
 
-std::string in_words(const ipc::Json& status) {
-  const ipc::Json& queue = status.at("queue");
-  const ipc::Json& statistics = status.at("statistics");
+std::string in_words(const Json& status) {
+  const Json& queue = status.at("queue");
+  const Json& statistics = status.at("statistics");
   std::string text = fmt::format("model    {} ({})\n", status.at("model_location").get<std::string>(),
                                  status.at("state").get<std::string>());
   if (status.at("worker").is_null()) return text + "worker   none\n";
-  const ipc::Json& worker = status.at("worker");
+  const Json& worker = status.at("worker");
   text +=
       fmt::format("worker   {}, step1x {} ({}), up {}\n", worker.at("pid").get<int>(),
                   worker.at("version").get<std::string>(), worker.at("build").get<std::string>(),
                   format_duration(std::chrono::seconds(static_cast<std::int64_t>(worker.at("uptime").get<double>()))));
-  for (const ipc::Json& limit : worker.value("limits", ipc::Json::array()))
+  for (const Json& limit : worker.value("limits", Json::array()))
     text += fmt::format("limited  {}\n", printable(limit.get<std::string>()));
   text += fmt::format("memory   {:.2f} GB allocated, {:.2f} GB reserved\n",
                       status.at("gpu_memory_allocated_gb").get<double>(),
@@ -113,7 +71,7 @@ std::string in_words(const ipc::Json& status) {
                       statistics.at("total_loads").get<int>(), statistics.at("cpu_to_gpu").get<int>(),
                       statistics.at("gpu_to_cpu").get<int>(), statistics.at("full_releases").get<int>());
   text += fmt::format("idle     {:.0f} s", status.at("idle_time").get<double>());
-  if (const ipc::Json& next = status.at("next"); !next.is_null()) {
+  if (const Json& next = status.at("next"); !next.is_null()) {
     text += fmt::format(", {} in {:.0f} s", next.at("transition").get<std::string>(), next.at("seconds").get<double>());
   }
   return text + "\n";
@@ -123,10 +81,10 @@ ExitCode run_status(const StatusOptions& options, const Context& context) {
   ipc::ClientOptions client = client_options(load_settings(context).settings, context);
   client.timeout = std::chrono::seconds(10);
   for (;;) {
-    const ipc::Json status = read_status(client);
+    const Json status = client::read_status(client);
     if (context.json) {
       // A line each when repeated, so that a reader can tell them apart.
-      print_json(in_order(status), options.watch ? -1 : 2);
+      print_json(status, options.watch ? -1 : 2);
     } else {
       if (options.watch && ::isatty(STDOUT_FILENO) == 1) print("\x1b[H\x1b[J");
       print(in_words(status));

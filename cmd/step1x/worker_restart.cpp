@@ -9,14 +9,14 @@
 namespace step1x::cli {
 
 void add_worker_restart(CLI::App& worker, Context& context) {
-  auto mode = std::make_shared<MoveMode>();
+  auto mode = std::make_shared<client::MoveMode>(client::MoveMode::refuse);
   CLI::App* command =
       worker.add_subcommand("restart", "End the worker and start another one; with none running only start one");
   add_mode_flags(*command, *mode);
   add_common_flags(*command, context);
   command->callback([mode, &context] {
     context.run = [mode, &context] {
-      move_request("shutdown", *mode, context);
+      move_request(client::Move::shutdown, *mode, context);
       const ipc::Client client =
           ipc::Client::connect_or_spawn(client_options(load_settings(context).settings, context));
       print(fmt::format("{}\n", client.worker().pid));

@@ -16,8 +16,13 @@ std::optional<ipc::Json> ask(ipc::Client& client, const ipc::Json& request, ipc:
   if (!message) {
     throw Error::format(ErrorCode::timeout, "worker {} does not answer; see: step1x worker log", client.worker().pid);
   }
-  const std::string event = ipc::Fields(message->body).text("event", "");
-  if (event == "error") throw error_of(message->body);
+  const ipc::Fields fields(message->body);
+  const std::string event = fields.text("event", "");
+  if (event == "error") {
+    const Error problem = error_of(message->body);
+    if (problem.code() == ErrorCode::busy) throw Busy(problem, fields.integer_or("position", 0, INT64_MAX, 0));
+    throw Error(problem);
+  }
   if (event == "restart") return std::nullopt;
   return std::move(message->body);
 }
