@@ -88,6 +88,7 @@ void define(CLI::App& app, Context& context) {
   add_edit(app, context);
   add_batch(app, context);
   add_generate(app, context);
+  add_serve(app, context);
   CLI::App& gpu = add_group(app, "gpu", "See and move the model: status, load, offload, release, hold");
   add_gpu_status(gpu, context);
   add_gpu_load(gpu, context);

@@ -46,6 +46,7 @@ void add_gpu_load(CLI::App& gpu, Context& context);
 void add_gpu_offload(CLI::App& gpu, Context& context);
 void add_gpu_release(CLI::App& gpu, Context& context);
 void add_gpu_hold(CLI::App& gpu, Context& context);
+void add_serve(CLI::App& app, Context& context);
 void add_worker_start(CLI::App& worker, Context& context);
 void add_worker_restart(CLI::App& worker, Context& context);
 void add_worker_stop(CLI::App& worker, Context& context);

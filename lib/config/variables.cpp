@@ -13,10 +13,11 @@ namespace {
 constexpr std::string_view kOurs = "STEP1X_";
 
 // Those that are no setting, and what reads them.
-constexpr std::array<std::string_view, 7> kOthers{
+constexpr std::array<std::string_view, 8> kOthers{
     "STEP1X_CONFIG",            // config.cpp
     "STEP1X_TORCH_DIR",         // the client, lib/torch.cmake, scripts
     "STEP1X_LOG_TAIL",          // scripts/common.sh
+    "STEP1X_TOKEN",             // lib/http/token.cpp
     "STEP1X_LONG",              // the tests
     "STEP1X_SEED",              // the tests
     "STEP1X_TEST_FAULT",        // tests/support/fault_shim.cpp

@@ -116,7 +116,7 @@ def page_of(command):
 
 
 def man_options(page, command):
-    if command in ("", "edit", "batch", "generate"):
+    if command in ("", "edit", "batch", "generate", "serve"):
         return page.options("OPTIONS")
     return page.options(command, "COMMON OPTIONS")
 
