@@ -67,7 +67,8 @@ std::string common_prompt(const BatchFlags& flags) {
   return read_prompt(flags, stdin_taken);
 }
 
-batch::Json run_line(const std::vector<batch::Work>& all, const batch::JournalView& before, const batch::Shard& shard) {
+batch::Json run_line(const std::vector<batch::Work>& all, const batch::JournalView& before, const fs::path& folder,
+                     const batch::Shard& shard) {
   std::array<char, 256> host{};
   ::gethostname(host.data(), host.size() - 1);
   batch::Json line = {{"kind", "run"},       {"time", batch::time_now()},
@@ -78,6 +79,13 @@ batch::Json run_line(const std::vector<batch::Work>& all, const batch::JournalVi
   for (const batch::Work& work : all) keys.insert(work.item.key);
   for (const auto& [key, item] : before.items()) {
     if (!keys.contains(key)) line["not_in_it"].push_back(key);
+  }
+  // Nor is a picture of theirs left over that this run edits further.
+  std::set<std::optional<batch::FileId>> inputs;
+  for (const batch::Work& work : all) inputs.insert(batch::file_id(work.item.input));
+  for (const auto& [output, sha256] : before.outputs()) {
+    const auto id = batch::file_id(folder / output);
+    if (id && inputs.contains(id)) line["takes"].push_back(output);
   }
   return line;
 }
@@ -166,7 +174,7 @@ ExitCode run_works(const BatchFlags& flags, const Context& context) {
   const batch::JournalView before = batch::JournalView::read(folder);
   options.client = client_options(loaded.settings, context);
   if (flags.isolated) options.client = isolated(std::move(options.client));
-  journal.append(run_line(works.works, before, shard));
+  journal.append(run_line(works.works, before, folder, shard));
   keep_this_shard();
   BatchView view(context, flags.progress_json);
   warn_of_deadline(flags, options.deadline, view);

@@ -8,6 +8,7 @@
 #include "base/duration.hpp"
 #include "base/utf8.hpp"
 #include "batch/digest.hpp"
+#include "batch/stamp.hpp"
 #include "terminal.hpp"
 
 namespace step1x::cli {
@@ -46,15 +47,24 @@ std::size_t count_state(const std::map<std::string_view, const Json*>& items, co
       std::ranges::count_if(items, [&](const auto& entry) { return entry.second->value("state", "") == state; }));
 }
 
-// What the journal knows to be written and no item of the last run has any more: of another format or name, or of a
-// picture that is no input any more. As far as it is there.
+// What the journal knows to be written and the last run has no more, neither as a picture of its items nor as an input:
+// of another format or name, or of a picture that is no input any more. As far as it is there.
 std::vector<std::string> left_over(const fs::path& folder, const JournalView& view) {
-  std::set<std::string> present;
-  for (const auto& [key, item] : items_of_last_run(view)) present.insert(item->value("output", ""));
+  std::set<batch::FileId> present;
+  // Contents of inputs, because older journals do not tell which pictures were inputs too.
+  std::set<std::string> inputs;
+  const auto keep = [&](const std::string& output) {
+    if (const auto id = batch::file_id(folder / output)) present.insert(*id);
+  };
+  for (const auto& [key, item] : items_of_last_run(view)) {
+    keep(item->value("output", ""));
+    inputs.insert(item->value("input", Json::object()).value("sha256", ""));
+  }
+  for (const Json& output : last_run(view).value("takes", Json::array())) keep(output.get<std::string>());
   std::vector<std::string> outputs;
-  std::error_code ignored;
   for (const auto& [output, sha256] : view.outputs()) {
-    if (!present.contains(output) && fs::is_regular_file(folder / output, ignored)) outputs.push_back(output);
+    const auto id = batch::file_id(folder / output);
+    if (id && !present.contains(*id) && !inputs.contains(sha256)) outputs.push_back(output);
   }
   return outputs;
 }
@@ -168,6 +178,8 @@ ExitCode report_prune(const fs::path& folder, const Context& context) {
   Json removed = Json::array();
   Json kept = Json::array();
   for (const std::string& output : left_over(folder, view)) {
+    // Removed already, by another of its names.
+    if (!batch::file_id(folder / output)) continue;
     std::string why = fault_of(folder / output, view.outputs().at(output));
     std::error_code problem;
     if (why.empty() && !fs::remove(folder / output, problem)) why = "cannot be removed: " + problem.message();

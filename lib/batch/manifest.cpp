@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "base/read_file.hpp"
 #include "base/utf8.hpp"
+#include "batch/journal.hpp"
 #include "batch/scan.hpp"
 #include "request/parameters.hpp"
 
@@ -56,11 +57,14 @@ std::string text_of(const Json& value, const std::string& name, const Place& pla
   return value.get<std::string>();
 }
 
-void check_output(const std::string& output, const Place& place) {
+// In the one spelling that a journal has for it.
+std::string output_of(const std::string& output, const Place& place) {
   const fs::path path(output);
+  const fs::path normal(normal_output(output));
   const bool outside = path.is_absolute() || std::ranges::find(path, fs::path("..")) != path.end();
-  if (outside || !path.has_filename())
+  if (outside || !normal.has_filename() || normal == ".")
     throw place.error(fmt::format("output '{}' is no file below the output folder", output));
+  return normal.generic_string();
 }
 
 // Of one line, whatever the file's kind.
@@ -74,10 +78,10 @@ Item make_item(const Json& object, const fs::path& folder, const Place& place) {
       item.key = key_of(path.generic_string());
       item.input = folder / path;
     } else if (name == "output") {
-      item.output = text_of(value, name, place);
+      const std::string output = text_of(value, name, place);
       // A journal has to be text.
-      if (find_invalid_utf8(*item.output)) throw place.error("output is not valid UTF-8");
-      check_output(*item.output, place);
+      if (find_invalid_utf8(output)) throw place.error("output is not valid UTF-8");
+      item.output = output_of(output, place);
     } else if (parameter != nullptr && parameter->column) {
       item.own[name] = request::to_sent(*parameter, value, place.text(name));
     } else {

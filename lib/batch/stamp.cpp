@@ -77,6 +77,12 @@ std::string stamped(const std::string& model, std::uint64_t hash) {
 
 }  // namespace
 
+std::optional<FileId> file_id(const fs::path& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return std::nullopt;
+  return FileId{info.st_dev, info.st_ino};
+}
+
 Json FileStamp::json() const {
   Json json = {{"bytes", bytes}, {"mtime_ns", mtime_ns}};
   if (!sha256.empty()) json["sha256"] = sha256;

@@ -1,15 +1,23 @@
 // By what a batch knows a file, and a model, again. Any thread.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
 
 #include "batch/journal.hpp"
 #include "image/input_file.hpp"
 
 namespace step1x::batch {
+
+// A file that is there, under whichever of its names. nullopt: there is no regular file.
+using FileId = std::pair<dev_t, ino_t>;
+std::optional<FileId> file_id(const std::filesystem::path& path);
 
 // A file as it was when it was read: its contents are asked for only where size and time do not tell.
 struct FileStamp {

@@ -180,6 +180,16 @@ TEST_CASE("manifests of every kind say the same") {
   CHECK(items[1].own["prompt"] == "blue");
 }
 
+TEST_CASE("an output has one spelling") {
+  const test::TempDir dir;
+  for (const char* spelling : {"sub/x.png", "./sub/x.png", "sub//x.png", "./sub/././/x.png"}) {
+    CAPTURE(spelling);
+    const auto items =
+        read_manifest(dir.write("m.jsonl", fmt::format(R"({{"input":"a.jpg","output":"{}"}})", spelling)), "/");
+    CHECK(items[0].output == "sub/x.png");
+  }
+}
+
 TEST_CASE("what is wrong in a manifest is told with its line") {
   const test::TempDir dir;
   const std::pair<const char*, const char*> wrong[] = {
@@ -196,6 +206,8 @@ TEST_CASE("what is wrong in a manifest is told with its line") {
       {"11.csv", "input,vae_tiling\na.jpg,perhaps"},
       {"12.jsonl", "\n{\"input\":\"a.jpg\",\"output\":\"/b.png\"}"},
       {"13.jsonl", "\n{\"input\":\"a.jpg\",\"output\":\"sub/\"}"},
+      {"14.jsonl", "\n{\"input\":\"a.jpg\",\"output\":\"sub/.\"}"},
+      {"15.jsonl", "\n{\"input\":\"a.jpg\",\"output\":\"./.\"}"},
   };
   for (const auto& [name, text] : wrong) {
     CAPTURE(name);

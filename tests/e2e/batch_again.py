@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+import zlib
 
 import batch_case
 import harness
@@ -203,6 +204,46 @@ class Beside(Case):
             self.batch("--shard", part, prompt="make it blue", check=0)
         self.batch("--format", "webp", check=0)
         self.assertEqual(self.run_step1x("batch", "--prune", self.out, check=0).stdout, "removed p000.png\n")
+
+    def prune(self, check=0):
+        return self.run_step1x("batch", "--prune", self.out, check=check).stdout
+
+    def test_a_picture_of_the_last_run_is_not_removed_under_another_of_its_names(self):
+        self.fill(1)
+        (self.out / "real").mkdir(parents=True)
+        (self.out / "link").symlink_to("real")
+        manifest = self.dir / "m.jsonl"
+        for output in ("x.png", "./x.png", "real/x.png", "link//x.png"):
+            manifest.write_text(json.dumps({"input": "p000.png", "output": output}) + "\n")
+            self.record("--manifest", manifest)
+            if output == "./x.png":
+                self.assertEqual(self.prune(), "")
+                self.assertEqual(self.items()[-1]["output"], "x.png")
+        self.assertEqual(self.prune(), "removed x.png\n")
+        self.assertTrue((self.out / "real/x.png").exists())
+
+    def test_what_older_journals_call_otherwise_is_the_same_picture(self):
+        self.fill(1)
+        self.batch(check=0)
+        lines = [line for line in self.journal() if line["kind"] == "item"]
+        lines[0]["output"] = "./p000.png"
+        body = json.dumps(lines[0], separators=(",", ":"))[:-1]
+        with open(self.out / batch_case.JOURNAL, "a", encoding="ascii") as journal:
+            journal.write(f'{body},"crc":"{zlib.crc32(body.encode()):08x}"}}\n')
+        self.assertEqual(self.prune(), "")
+        self.assertEqual(self.record()["done"], 0)
+
+    def test_an_input_of_the_last_run_is_not_removed(self):
+        self.fill(1)
+        self.out = self.photos
+        arguments = ("-o", ".", "-p", "red", "--model", "fake:", "--steps", 1)
+        self.run_step1x("batch", "p000.png", *arguments, "--name", "{stem}-a.{ext}", cwd=self.photos, check=0)
+        # Nothing of it is begun, so that no line tells what its input was.
+        self.run_step1x("batch", "p000-a.png", *arguments, "--name", "{stem}-b.{ext}", "--deadline", "2020-01-01 12:00", cwd=self.photos, check=0)
+        self.assertEqual(self.prune(), "")
+        self.run_step1x("batch", "p000-a.png", *arguments, "--name", "{stem}-b.{ext}", cwd=self.photos, check=0)
+        self.assertEqual(self.prune(), "")
+        self.assertEqual(sorted(self.hashes()), ["p000-a-b.png", "p000-a.png", "p000.png"])
 
     def test_prune_waits_for_the_end_of_a_batch(self):
         self.fill(1)
