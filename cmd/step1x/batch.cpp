@@ -101,11 +101,11 @@ void warn_of_deadline(const BatchFlags& flags, std::optional<SystemClock::time_p
 
 // How many pictures that are there will be made anew, because what is asked for has changed.
 void warn_of_replacing(const std::vector<batch::Work>& works, const batch::JournalView& before,
-                       const batch::ModelStamp& model, BatchEvents& events) {
+                       const batch::Known& known, BatchEvents& events) {
   const auto replaced = std::ranges::count_if(works, [&](const batch::Work& work) {
     const auto line = before.items().find(work.item.key);
     return line != before.items().end() && line->second.value("state", "") == "done" &&
-           asks_for_another(work, model, line->second);
+           asks_for_another(work, known, line->second);
   });
   if (replaced > 0)
     events.notice(
@@ -178,7 +178,7 @@ ExitCode run_works(const BatchFlags& flags, const Context& context) {
   keep_this_shard();
   BatchView view(context, flags.progress_json);
   warn_of_deadline(flags, options.deadline, view);
-  warn_of_replacing(works.works, before, options.reader.known.model, view);
+  warn_of_replacing(works.works, before, options.reader.known, view);
   const BatchTally tally = run_batch(works.works, before, journal, options, view);
   journal.append({{"kind", "end"},
                   {"time", batch::time_now()},

@@ -210,10 +210,11 @@ ExitCode report_dry_run(const std::vector<batch::Work>& works, const JournalView
   std::size_t to_do = 0;
   Json list = Json::array();
   std::map<std::string, std::size_t> counts;
+  const batch::Made made(before, options.known.folder);
   for (const batch::Work& work : works) {
     const auto line = before.items().find(work.item.key);
     const batch::Verdict verdict =
-        batch::judge(work, options.known, line == before.items().end() ? Json() : line->second);
+        batch::judge(work, options.known, line == before.items().end() ? Json() : line->second, made);
     const bool wanted = batch::wants(verdict, options.again);
     to_do += wanted ? 1 : 0;
     ++counts[std::string(batch::name(verdict))];

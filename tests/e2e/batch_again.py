@@ -144,6 +144,64 @@ class Newer(Case):
         self.assertNotEqual((self.out / "p000.png").read_bytes(), mine)
 
 
+    def test_his_work_is_kept_too_when_another_name_or_a_failure_came_between(self):
+        self.fill(1)
+        mine = pictures.png(33, 33)
+        self.batch(check=0)
+        (self.out / "p000.png").write_bytes(mine)
+
+        def kept(*more, check=0):
+            done = self.batch("--json", *more, check=check)
+            self.assertEqual(json.loads(done.stdout)["done"], 0)
+            self.assertIn("p000.png was changed since it was made, and is kept", done.stderr)
+            self.assertEqual((self.out / "p000.png").read_bytes(), mine)
+        self.record("--format", "webp")
+        kept()
+        (self.out / "p000.png").unlink()
+        good = (self.photos / "p000.png").read_bytes()
+        self.record()
+        (self.photos / "p000.png").write_bytes(b"no picture")
+        self.record(check=1)
+        (self.out / "p000.png").write_bytes(mine)
+        kept()
+        kept("--retry-failed")
+        (self.photos / "p000.png").write_bytes(good)
+        kept()
+        self.assertEqual(self.record("--force")["done"], 1)
+        self.assertNotEqual((self.out / "p000.png").read_bytes(), mine)
+
+    def test_what_another_picture_became_at_its_place_is_nobody_s_work(self):
+        self.fill(3)
+        expected = self.undisturbed()
+        by_number = ("--name", "{index}.png")
+        for _ in range(2):
+            self.assertEqual(self.record(*by_number)["total"], 3)
+            (self.photos / "p000.png").rename(self.dir / "away.png")
+            self.record(*by_number)
+            (self.dir / "away.png").rename(self.photos / "p000.png")
+        done = self.batch("--json", *by_number, check=0)
+        self.assertEqual(done.stderr.count("is kept"), 0)
+        self.assertEqual(sorted(self.hashes().values()), sorted(expected.values()))
+        # At one place two formats of input take turns.
+        self.out = self.dir / "turns"
+        (self.photos / "a.jpg").write_bytes((harness.SOURCE / "tests/data/coffee.jpg").read_bytes())
+        (self.photos / "a.png").write_bytes(pictures.png(21, 21))
+        sizes = set()
+        for name in ("a.jpg", "a.png", "a.jpg", "a.png"):
+            self.assertEqual(self.record("--include", name, "--format", "png", "--seed", 1)["done"], 1)
+            sizes.add((name, pictures.size_of(self.out / "a.png")))
+        self.assertEqual(len(sizes), 2)
+
+    def test_a_picture_is_the_same_by_whichever_way_its_place_is_named(self):
+        self.fill(1)
+        (self.out / "real").mkdir(parents=True)
+        (self.out / "link").symlink_to("real")
+        manifest = self.dir / "m.jsonl"
+        for output, made in (("real/x.png", 1), ("link/x.png", 0), ("./real//x.png", 0)):
+            manifest.write_text(json.dumps({"input": "p000.png", "output": output}) + "\n")
+            self.assertEqual(self.record("--manifest", manifest)["done"], made)
+
+
 class Beside(Case):
     def test_in_the_folder_of_its_inputs_what_it_made_is_no_input(self):
         self.fill(3)
@@ -208,6 +266,12 @@ class Beside(Case):
     def prune(self, check=0):
         return self.run_step1x("batch", "--prune", self.out, check=check).stdout
 
+    def add_line(self, line):
+        line.pop("crc")
+        body = json.dumps(line, separators=(",", ":"))[:-1]
+        with open(self.out / batch_case.JOURNAL, "a", encoding="ascii") as journal:
+            journal.write(f'{body},"crc":"{zlib.crc32(body.encode()):08x}"}}\n')
+
     def test_a_picture_of_the_last_run_is_not_removed_under_another_of_its_names(self):
         self.fill(1)
         (self.out / "real").mkdir(parents=True)
@@ -227,9 +291,7 @@ class Beside(Case):
         self.batch(check=0)
         lines = [line for line in self.journal() if line["kind"] == "item"]
         lines[0]["output"] = "./p000.png"
-        body = json.dumps(lines[0], separators=(",", ":"))[:-1]
-        with open(self.out / batch_case.JOURNAL, "a", encoding="ascii") as journal:
-            journal.write(f'{body},"crc":"{zlib.crc32(body.encode()):08x}"}}\n')
+        self.add_line(lines[0])
         self.assertEqual(self.prune(), "")
         self.assertEqual(self.record()["done"], 0)
 
@@ -242,6 +304,14 @@ class Beside(Case):
         self.run_step1x("batch", "p000-a.png", *arguments, "--name", "{stem}-b.{ext}", "--deadline", "2020-01-01 12:00", cwd=self.photos, check=0)
         self.assertEqual(self.prune(), "")
         self.run_step1x("batch", "p000-a.png", *arguments, "--name", "{stem}-b.{ext}", cwd=self.photos, check=0)
+        self.assertEqual(self.prune(), "")
+        # Older journals do not say which pictures a run took.
+        lines = self.journal()
+        self.assertEqual(lines[-3].pop("takes"), ["p000-a.png"])
+        (self.photos / batch_case.JOURNAL).unlink()
+        for line in lines:
+            self.add_line(line)
+        self.assertEqual(json.loads(self.run_step1x("batch", "--status", self.out, "--json", check=0).stdout)["damaged_lines"], 0)
         self.assertEqual(self.prune(), "")
         self.assertEqual(sorted(self.hashes()), ["p000-a-b.png", "p000-a.png", "p000.png"])
 
