@@ -341,6 +341,17 @@ class Lists(Case):
         self.assertEqual([item["key"] for item in self.items()], ["p000.png", "p000.png#2", "p000.png#3"])
         self.assertEqual(self.manifest_run(text, "--name", "{stem}-{n}.{ext}")["done"], 0)
 
+    def test_a_file_may_be_called_as_the_second_job_of_another(self):
+        self.fill(1)
+        for number in (2, 4):
+            (self.photos / f"p000.png#{number}").write_bytes(pictures.png(30 + number, 9))
+        text = "input,prompt,output\n" + "".join(f"p000.png,red,{n}.png\n" for n in range(3)) + "p000.png#2,red,a.png\np000.png#4,red,b.png\n"
+        self.assertEqual(self.manifest_run(text, name="m.csv")["done"], 5)
+        self.assertEqual([item["key"] for item in self.items()], ["p000.png", "p000.png#3", "p000.png#5", "p000.png#2", "p000.png#4"])
+        self.assertEqual(self.manifest_run(text, name="m.csv")["done"], 0)
+        self.assertEqual(self.run_step1x("batch", "--prune", self.out, check=0).stdout, "")
+        self.assertIn("5 of 5 done", self.run_step1x("batch", "--status", self.out, check=0).stdout)
+
     def test_a_line_of_before_holds_when_the_picture_comes_twice(self):
         self.fill(1)
         self.manifest_run('{"input": "p000.png", "prompt": "red"}\n')
