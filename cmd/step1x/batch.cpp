@@ -112,16 +112,23 @@ void warn_of_replacing(const std::vector<batch::Work>& works, const batch::Journ
         fmt::format("{} of the {} pictures were made with other settings: they are made anew", replaced, works.size()));
 }
 
-// What earlier runs have made is no input, where a batch writes beside its pictures. Below an input folder the output
-// folder is passed over anyway, so a large journal is not read for it.
+// What earlier runs have made is no input, where a batch writes beside its pictures, or beside folders of them. An
+// output folder within an input folder is passed over anyway, so a large journal is not read for it.
 std::set<fs::path> made_in(const fs::path& folder, const std::vector<std::string>& inputs) {
   std::set<fs::path> made;
   std::error_code ignored;
-  if (std::ranges::none_of(inputs, [&](const std::string& input) { return fs::equivalent(input, folder, ignored); }))
-    return made;
   const fs::path whole = fs::weakly_canonical(folder, ignored);
+  const auto is_within = [&](const std::string& input) {
+    const fs::path place = fs::weakly_canonical(input, ignored);
+    return fs::is_directory(place, ignored) && std::ranges::mismatch(whole, place).in1 == whole.end();
+  };
+  if (std::ranges::none_of(inputs, is_within)) return made;
   const batch::JournalView before = batch::JournalView::read(folder);
-  for (const auto& [output, sha256] : before.outputs()) made.insert(whole / output);
+  for (const auto& [output, sha256] : before.outputs()) {
+    // A link is passed over by its own name.
+    const fs::path picture = whole / output;
+    made.insert(fs::weakly_canonical(picture.parent_path(), ignored) / picture.filename());
+  }
   return made;
 }
 

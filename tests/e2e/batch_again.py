@@ -211,6 +211,17 @@ class Beside(Case):
             self.assertEqual((record["total"], record["done"]), (3, made))
         self.assertEqual(len([name for name in self.hashes() if "edited" in name]), 3)
 
+    def test_nor_in_folders_of_inputs_below_the_output_folder(self):
+        for name in ("1", "2"):
+            pictures.fill_folder(self.photos / name, 1)
+        self.out = self.photos
+        (self.dir / "way").symlink_to(self.photos)
+        for folder, made in ((self.photos, 2), (self.photos, 0), (self.dir / "way", 0)):
+            done = self.run_step1x("batch", folder / "1", folder / "2", "-o", self.out, "-p", "red", "--steps", 1, "--model", "fake:", "--json",
+                                   "--name", "{stem}-e.{ext}", check=0)
+            record = json.loads(done.stdout)
+            self.assertEqual((record["total"], record["done"]), (2, made))
+
     def test_no_result_takes_the_place_of_a_journal_or_of_an_input(self):
         self.fill(2)
         manifest = self.dir / "m.jsonl"
