@@ -213,6 +213,24 @@ TEST_CASE("what is wrong in a manifest is told with its line") {
     CAPTURE(name);
     CHECK_THROWS_WITH_AS(read_manifest(dir.write(name, text), "/"), doctest::Contains("line 2: "), Error);
   }
+  const std::pair<const char*, const char*> twice[] = {
+      {"1.json", "{\"a.jpg\":\n\"x\",\"a.jpg\":\"y\"}"},
+      {"2.jsonl", "\n{\"input\":\"a.jpg\",\"prompt\":\"x\",\"prompt\":\"y\"}"},
+      {"3.jsonl", "\n{\"input\":\"a.jpg\",\"input\":\"b.jpg\"}"},
+      {"4.jsonl", "\n{\"input\":\"a.jpg\",\"image\":\"b.jpg\"}"},
+      {"5.csv", "\ninput,prompt,prompt\na.jpg,x,y"},
+      {"6.csv", "input,image\na.jpg,b.jpg"},
+      {"7.tsv", "\ninput\tprmopt\na.jpg\tx"},
+      {"8.csv", "\ninput,\na.jpg,x"},
+      {"9.json", "{\"a.jpg\":\n\"x\", \"b.jpg\": 1}"},
+  };
+  for (const auto& [name, text] : twice) {
+    CAPTURE(name);
+    CHECK_THROWS_WITH_AS(read_manifest(dir.write(name, text), "/"), doctest::Contains("line 2: "), Error);
+  }
+  // What nobody fills in does no harm.
+  const auto empty = read_manifest(dir.write("empty.csv", "input,image,notes,,\na.jpg,,,,\n,b.jpg,,,\n"), "/");
+  CHECK(keys(empty) == "a.jpg b.jpg ");
   // Lines are those of the file, also behind a cell of several.
   CHECK_THROWS_WITH_AS(
       read_manifest(dir.write("lines.csv", "input,prompt,seed\na.jpg,\"red,\n\nvery\",\nb.jpg,blue,x"), "/"),

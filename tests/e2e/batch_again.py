@@ -363,6 +363,14 @@ class Lists(Case):
         self.assertEqual(self.run_step1x("batch", "--prune", self.out, check=0).stdout, "")
         self.assertIn("5 of 5 done", self.run_step1x("batch", "--status", self.out, check=0).stdout)
 
+    def test_what_is_said_twice_in_a_manifest_is_refused_with_its_line(self):
+        self.fill(2)
+        for name, text, line, what in [
+                ("m.json", '{\n "p000.png": "x",\n "p001.png": "y",\n "p000.png": "z"}\n', 4, "'p000.png' is there twice"),
+                ("m.csv", "input,prompt,prompt\np000.png,x,y\n", 1, "the column 'prompt' is there twice"),
+                ("m.jsonl", '\n{"input": "p000.png", "prompt": "x", "input": "p001.png"}\n', 2, "'input' is there twice")]:
+            self.assertIn(f"{name}, line {line}: {what}", self.manifest_run(text, name=name, check=2))
+
     def test_a_line_of_before_holds_when_the_picture_comes_twice(self):
         self.fill(1)
         self.manifest_run('{"input": "p000.png", "prompt": "red"}\n')
