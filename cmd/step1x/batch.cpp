@@ -5,6 +5,7 @@
 #include <array>
 #include <cctype>
 #include <ctime>
+#include <functional>
 #include <memory>
 #include <set>
 
@@ -67,13 +68,27 @@ std::string common_prompt(const BatchFlags& flags) {
   return read_prompt(flags, stdin_taken);
 }
 
+std::string part_text(const batch::Shard& shard) {
+  return fmt::format("{}/{}", shard.index, shard.count);
+}
+
+// Of the items of which the journal has a line from before, those that are to be made or tried again, each with the
+// time of that line: so that whoever asks how it stands does not take them for done until they have another one.
+void note_to_do(batch::Json& line, const std::vector<batch::Work>& works, const batch::JournalView& before,
+                const std::function<bool(std::size_t, const batch::Json&)>& is_to_do) {
+  for (std::size_t i = 0; i < works.size(); ++i) {
+    const auto item = before.items().find(works[i].item.key);
+    if (item != before.items().end() && is_to_do(i, item->second))
+      line["to_do"].push_back({item->first, item->second.value("time", "")});
+  }
+}
+
 batch::Json run_line(const std::vector<batch::Work>& all, const batch::JournalView& before, const fs::path& folder,
                      const batch::Shard& shard) {
   std::array<char, 256> host{};
   ::gethostname(host.data(), host.size() - 1);
-  batch::Json line = {{"kind", "run"},       {"time", batch::time_now()},
-                      {"pid", ::getpid()},   {"host", host.data()},
-                      {"items", all.size()}, {"shard", fmt::format("{}/{}", shard.index, shard.count)}};
+  batch::Json line = {{"kind", "run"},       {"time", batch::time_now()}, {"pid", ::getpid()},
+                      {"host", host.data()}, {"items", all.size()},       {"shard", part_text(shard)}};
   // So that whoever asks how it stands is told of this run's pictures, and not of those that others have made here.
   std::set<std::string_view> keys;
   for (const batch::Work& work : all) keys.insert(work.item.key);
@@ -181,19 +196,25 @@ ExitCode run_works(const BatchFlags& flags, const Context& context) {
   const batch::JournalView before = batch::JournalView::read(folder);
   options.client = client_options(loaded.settings, context);
   if (flags.isolated) options.client = isolated(std::move(options.client));
-  journal.append(run_line(works.works, before, folder, shard));
+  batch::Json run = run_line(works.works, before, folder, shard);
   keep_this_shard();
+  const auto seems_to_do = [&](std::size_t i, const batch::Json& line) {
+    return batch::seems_to_do(works.works[i], options.reader.known, line, flags.again);
+  };
+  note_to_do(run, works.works, before, seems_to_do);
+  journal.append(run);
   BatchView view(context, flags.progress_json);
   warn_of_deadline(flags, options.deadline, view);
   warn_of_replacing(works.works, before, options.reader.known, view);
   const BatchTally tally = run_batch(works.works, before, journal, options, view);
-  journal.append({{"kind", "end"},
-                  {"time", batch::time_now()},
-                  {"done", tally.done},
-                  {"failed", tally.failed},
-                  {"left", tally.left()},
-                  {"seconds", tally.seconds},
-                  {"stopped", tally.stopped}});
+  batch::Json end = {
+      {"kind", "end"},          {"time", batch::time_now()}, {"shard", part_text(shard)}, {"done", tally.done},
+      {"failed", tally.failed}, {"left", tally.left()},      {"seconds", tally.seconds},  {"stopped", tally.stopped}};
+  // Those whose turn did not come are not all listed: where all is as it was, a run that is ended early leaves nothing.
+  note_to_do(end, works.works, before, [&](std::size_t i, const batch::Json& line) {
+    return !tally.settled[i] && (tally.begun[i] || seems_to_do(i, line));
+  });
+  journal.append(end);
   view.end(tally, folder);
   if (tally.fatal) throw Error(*tally.fatal);
   return exit_of(tally, works.passed_over.empty());

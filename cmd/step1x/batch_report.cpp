@@ -42,6 +42,27 @@ std::map<std::string_view, const Json*> items_of_last_run(const JournalView& vie
   return items;
 }
 
+// Keys of items whose newest line is from before the last run, which has still to do them. Each part of it says so when
+// it begins, as far as it knows, and when it ends.
+std::set<std::string> still_to_do(const JournalView& view) {
+  const auto parts = [](const Json& line) {
+    const std::string shard = line.value("shard", "");
+    return shard.substr(std::min(shard.find('/'), shard.size()));
+  };
+  const std::string all = parts(last_run(view));
+  std::set<std::string> seen;
+  std::set<std::string> keys;
+  for (auto line = view.runs().rbegin(); line != view.runs().rend(); ++line) {
+    if (parts(*line) != all || !seen.insert(line->value("shard", "")).second) continue;
+    for (const Json& entry : line->value("to_do", Json::array())) {
+      const auto item = view.items().find(entry.at(0).get<std::string>());
+      if (item != view.items().end() && item->second.value("time", "") == entry.at(1).get<std::string>())
+        keys.insert(item->first);
+    }
+  }
+  return keys;
+}
+
 std::size_t count_state(const std::map<std::string_view, const Json*>& items, const std::string& state) {
   return static_cast<std::size_t>(
       std::ranges::count_if(items, [&](const auto& entry) { return entry.second->value("state", "") == state; }));
@@ -104,13 +125,14 @@ ExitCode report_status(const fs::path& folder, const Context& context) {
   std::size_t running = 0;
   for (const fs::path& file : view.files()) running += batch::journal_in_use(file) ? 1 : 0;
   const Json run = last_run(view);
-  const auto items = items_of_last_run(view);
+  auto items = items_of_last_run(view);
+  for (const std::string& key : still_to_do(view)) items.erase(key);
   const std::vector<std::string> others = left_over(folder, view);
   const std::size_t done = count_state(items, "done");
   const std::size_t failed = count_state(items, "failed");
   // Of all parts, whichever machine does them.
-  const auto all = run.value("items", done + failed);
-  const std::size_t left = all - std::min<std::size_t>(all, done + failed);
+  const std::size_t all = std::max<std::size_t>(run.value("items", std::size_t{0}), done + failed);
+  const std::size_t left = all - done - failed;
   const double each = usual_seconds(view);
   if (context.json) {
     Json record = {
@@ -118,7 +140,7 @@ ExitCode report_status(const fs::path& folder, const Context& context) {
         {"failed", failed},          {"left", left},       {"left_over", others}, {"damaged_lines", view.damaged()}};
     record["seconds_each"] = each > 0 ? Json(each) : Json();
     record["last_run"] = run;
-    record["last_run"].erase("not_in_it");
+    for (const char* list : {"not_in_it", "takes", "to_do"}) record["last_run"].erase(list);
     print_json(record);
     return ExitCode::ok;
   }

@@ -39,6 +39,9 @@ struct Reading {
   std::stop_token stop = {};
 };
 
+// Whether size and time of the file are those of a journal's stamp.
+bool is_untouched(const std::filesystem::path& path, const Json& stamp);
+
 // Whether the file is still the one of a journal's stamp. It is read only where size and time leave that open. Throws
 // Error(cancelled) when it is stopped.
 bool is_same_file(const std::filesystem::path& path, const Json& stamp, const Reading& reading);

@@ -140,6 +140,13 @@ bool wants(Verdict verdict, const Again& again) {
   return again.all || again.failed;
 }
 
+bool seems_to_do(const Work& work, const Known& known, const Json& line, const Again& again) {
+  if (again.all || asks_for_another(work, known, line) || !is_untouched(work.item.input, line.value("input", Json())))
+    return true;
+  if (line.value("state", "") == "failed") return again.failed || !failed_for_good(line);
+  return !file_id(known.folder / work.output);
+}
+
 std::int64_t seed_of(std::string_view key) {
   return static_cast<std::int64_t>(fnv1a(key) & ((std::uint64_t{1} << 53) - 1));
 }

@@ -73,6 +73,10 @@ Verdict judge(const Work& work, const Known& known, const Json& line, const Made
 // Whether `line` is of another picture than this one would be, by what is known without reading files.
 bool asks_for_another(const Work& work, const Known& known, const Json& line);
 
+// Whether judge() will want it, as it seems without reading files. `line`: as for judge(), and not null. One whose
+// input was only touched, or that somebody has worked on, is taken for another.
+bool seems_to_do(const Work& work, const Known& known, const Json& line, const Again& again);
+
 // The seed of an item for which none is given: of its key, so that the same batch gives the same pictures.
 std::int64_t seed_of(std::string_view key);
 

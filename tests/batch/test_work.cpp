@@ -177,6 +177,31 @@ TEST_CASE("one place is one picture, by whichever way it is named") {
   CHECK(scene.judge(line) == Verdict::done);
 }
 
+TEST_CASE("what seems to be to do is told without reading files") {
+  WorkDone scene;
+  const auto seems = [&](const Json& line, const Again& again = {}) {
+    return seems_to_do(scene.work, {scene.folder, {"m 1"}, {}}, line, again);
+  };
+  Json failed = scene.line("failed");
+  failed["error"] = {{"code", "bad_image"}, {"message", "it is text"}};
+  CHECK_FALSE(seems(scene.line(), {.failed = true}));
+  CHECK(seems(scene.line(), {.all = true}));
+  CHECK_FALSE(seems(failed));
+  CHECK(seems(failed, {.failed = true}));
+  failed["error"]["code"] = "timeout";
+  CHECK(seems(failed));
+  const Json before = scene.line();
+  scene.work.parameters["prompt"] = "blue";
+  CHECK(seems(before));
+  CHECK_FALSE(seems(scene.line()));
+  fs::remove(scene.folder / "a.png");
+  CHECK(seems(scene.line()));
+  scene.dir.write("out/a.png", "picture");
+  const Json older = scene.line();
+  fs::last_write_time(scene.work.item.input, fs::file_time_type::clock::now() + std::chrono::hours(1));
+  CHECK(seems(older));
+}
+
 TEST_CASE(
     "an input is the same by size and time, else by its contents; one that was not read is the same by both alone") {
   const test::TempDir dir;

@@ -202,6 +202,77 @@ class Newer(Case):
             self.assertEqual(self.record("--manifest", manifest)["done"], made)
 
 
+class Standing(Case):
+    """What --status says of a run that has not done all."""
+
+    def standing(self):
+        status = json.loads(self.run_step1x("batch", "--status", self.out, "--json", check=0).stdout)
+        self.assertEqual(status["done"] + status["failed"] + status["left"], status["total"])
+        return status["done"], status["failed"], status["left"]
+
+    def test_what_a_run_has_still_to_replace_is_left(self):
+        self.fill(4)
+        self.batch(check=0)
+        for how in (signal.SIGINT, signal.SIGKILL):
+            self.assertEqual(self.standing(), (4, 0, 0))
+            before = len(self.items())
+            run = self.start_step1x(*self.arguments(fake="step=100ms", steps=4, prompt=f"by {how}"))
+            harness.eventually(lambda: len(self.items()) > before, what="a picture is made anew")
+            done, failed, left = self.standing()
+            self.assertTrue(0 < done < 4 and failed == 0 and left == 4 - done, (done, failed, left))
+            run.send_signal(how)
+            run.communicate(timeout=harness.HANG)
+            made = len(self.items()) - before
+            self.assertEqual(self.standing(), (made, 0, 4 - made))
+            # One that takes up nothing changes nothing.
+            self.record("--deadline", "2020-01-01 12:00", steps=4, prompt=f"by {how}", fake="step=100ms")
+            self.assertEqual(self.standing(), (made, 0, 4 - made))
+            self.batch(check=0, steps=4, prompt=f"by {how}", fake="step=100ms")
+
+    def test_what_is_gone_changed_or_to_be_tried_again_is_left_and_what_is_kept_is_done(self):
+        self.fill(4)
+        (self.photos / "text.png").write_text("no picture")
+        self.batch(check=3)
+        past = ("--deadline", "2020-01-01 12:00")
+        for _ in range(2):
+            self.assertEqual(self.standing(), (4, 1, 0))
+            self.batch(*past, check=0)
+        (self.out / "p000.png").unlink()
+        (self.out / "p001.png").write_bytes(pictures.png(9, 9))
+        (self.photos / "p002.png").write_bytes(pictures.png(10, 10))
+        self.record("--retry-failed", *past)
+        self.assertEqual(self.standing(), (2, 0, 3))
+        # What was only touched is known to be as it was when its turn has come.
+        os.utime(self.photos / "p003.png")
+        self.batch(*past, check=0)
+        self.assertEqual(self.standing(), (1, 1, 3))
+        self.assertEqual(self.record(check=3)["done"], 2)
+        self.assertEqual(self.standing(), (4, 1, 0))
+        self.record("--force", *past)
+        self.assertEqual(self.standing(), (0, 0, 5))
+        self.record(check=3)
+        self.assertEqual(self.standing(), (4, 1, 0))
+
+    def test_after_one_that_took_too_long_it_is_failed_and_left_for_the_next_run(self):
+        self.fill(2)
+        self.batch("--timeout", "50ms", check=1, fake="step=200ms")
+        self.assertEqual(self.standing(), (0, 2, 0))
+        self.batch("--deadline", "2020-01-01 12:00", check=0, fake="step=200ms")
+        self.assertEqual(self.standing(), (0, 0, 2))
+
+    def test_of_parts_each_has_its_own_to_do(self):
+        self.fill(8)
+        for part in ("1/2", "2/2"):
+            self.batch("--shard", part, check=0)
+        past = ("--deadline", "2020-01-01 12:00")
+        first = self.record("--shard", "1/2", "--force")["done"]
+        second = self.record("--shard", "2/2", "--force", *past)["left"]
+        self.assertEqual(first + second, 8)
+        self.assertEqual(self.standing(), (first, 0, second))
+        self.run_step1x("batch", "--merge", self.out, check=0)
+        self.assertEqual(self.standing(), (first, 0, second))
+
+
 class Beside(Case):
     def test_in_the_folder_of_its_inputs_what_it_made_is_no_input(self):
         self.fill(3)
