@@ -5,6 +5,7 @@
 #include <array>
 #include <cctype>
 #include <ctime>
+#include <functional>
 #include <memory>
 #include <set>
 
@@ -68,17 +69,39 @@ std::string common_prompt(const BatchFlags& flags) {
   return read_prompt(flags, stdin_taken);
 }
 
-batch::Json run_line(const std::vector<batch::Work>& all, const batch::JournalView& before, const batch::Shard& shard) {
+std::string part_text(const batch::Shard& shard) {
+  return fmt::format("{}/{}", shard.index, shard.count);
+}
+
+// Of the items of which the journal has a line from before, those that are to be made or tried again, each with the
+// time of that line: so that whoever asks how it stands does not take them for done until they have another one.
+void note_to_do(batch::Json& line, const std::vector<batch::Work>& works, const batch::JournalView& before,
+                const std::function<bool(std::size_t, const batch::Json&)>& is_to_do) {
+  for (std::size_t i = 0; i < works.size(); ++i) {
+    const auto item = before.items().find(works[i].item.key);
+    if (item != before.items().end() && is_to_do(i, item->second))
+      line["to_do"].push_back({item->first, item->second.value("time", "")});
+  }
+}
+
+batch::Json run_line(const std::vector<batch::Work>& all, const batch::JournalView& before, const fs::path& folder,
+                     const batch::Shard& shard) {
   std::array<char, 256> host{};
   ::gethostname(host.data(), host.size() - 1);
-  batch::Json line = {{"kind", "run"},       {"time", batch::time_now()},
-                      {"pid", ::getpid()},   {"host", host.data()},
-                      {"items", all.size()}, {"shard", fmt::format("{}/{}", shard.index, shard.count)}};
+  batch::Json line = {{"kind", "run"},       {"time", batch::time_now()}, {"pid", ::getpid()},
+                      {"host", host.data()}, {"items", all.size()},       {"shard", part_text(shard)}};
   // So that whoever asks how it stands is told of this run's pictures, and not of those that others have made here.
   std::set<std::string_view> keys;
   for (const batch::Work& work : all) keys.insert(work.item.key);
   for (const auto& [key, item] : before.items()) {
     if (!keys.contains(key)) line["not_in_it"].push_back(key);
+  }
+  // Nor is a picture of theirs left over that this run edits further.
+  std::set<std::optional<batch::FileId>> inputs;
+  for (const batch::Work& work : all) inputs.insert(batch::file_id(work.item.input));
+  for (const auto& [output, sha256] : before.outputs()) {
+    const auto id = batch::file_id(folder / output);
+    if (id && inputs.contains(id)) line["takes"].push_back(output);
   }
   return line;
 }
@@ -94,27 +117,34 @@ void warn_of_deadline(const BatchFlags& flags, std::optional<SystemClock::time_p
 
 // How many pictures that are there will be made anew, because what is asked for has changed.
 void warn_of_replacing(const std::vector<batch::Work>& works, const batch::JournalView& before,
-                       const batch::ModelStamp& model, BatchEvents& events) {
+                       const batch::Known& known, BatchEvents& events) {
   const auto replaced = std::ranges::count_if(works, [&](const batch::Work& work) {
     const auto line = before.items().find(work.item.key);
     return line != before.items().end() && line->second.value("state", "") == "done" &&
-           asks_for_another(work, model, line->second);
+           asks_for_another(work, known, line->second);
   });
   if (replaced > 0)
     events.notice(
         fmt::format("{} of the {} pictures were made with other settings: they are made anew", replaced, works.size()));
 }
 
-// What earlier runs have made is no input, where a batch writes beside its pictures. Below an input folder the output
-// folder is passed over anyway, so a large journal is not read for it.
+// What earlier runs have made is no input, where a batch writes beside its pictures, or beside folders of them. An
+// output folder within an input folder is passed over anyway, so a large journal is not read for it.
 std::set<fs::path> made_in(const fs::path& folder, const std::vector<std::string>& inputs) {
   std::set<fs::path> made;
   std::error_code ignored;
-  if (std::ranges::none_of(inputs, [&](const std::string& input) { return fs::equivalent(input, folder, ignored); }))
-    return made;
   const fs::path whole = fs::weakly_canonical(folder, ignored);
+  const auto is_within = [&](const std::string& input) {
+    const fs::path place = fs::weakly_canonical(input, ignored);
+    return fs::is_directory(place, ignored) && std::ranges::mismatch(whole, place).in1 == whole.end();
+  };
+  if (std::ranges::none_of(inputs, is_within)) return made;
   const batch::JournalView before = batch::JournalView::read(folder);
-  for (const auto& [output, sha256] : before.outputs()) made.insert(whole / output);
+  for (const auto& [output, sha256] : before.outputs()) {
+    // A link is passed over by its own name.
+    const fs::path picture = whole / output;
+    made.insert(fs::weakly_canonical(picture.parent_path(), ignored) / picture.filename());
+  }
   return made;
 }
 
@@ -169,19 +199,25 @@ ExitCode run_works(const BatchFlags& flags, const Context& context) {
   const batch::JournalView before = batch::JournalView::read(folder);
   options.client = client_options(loaded.settings, context);
   if (flags.isolated) options.client = isolated(std::move(options.client));
-  journal.append(run_line(works.works, before, shard));
+  batch::Json run = run_line(works.works, before, folder, shard);
   keep_this_shard();
+  const auto seems_to_do = [&](std::size_t i, const batch::Json& line) {
+    return batch::seems_to_do(works.works[i], options.reader.known, line, flags.again);
+  };
+  note_to_do(run, works.works, before, seems_to_do);
+  journal.append(run);
   BatchView view(context, flags.progress_json);
   warn_of_deadline(flags, options.deadline, view);
-  warn_of_replacing(works.works, before, options.reader.known.model, view);
+  warn_of_replacing(works.works, before, options.reader.known, view);
   const BatchTally tally = run_batch(works.works, before, journal, options, view);
-  journal.append({{"kind", "end"},
-                  {"time", batch::time_now()},
-                  {"done", tally.done},
-                  {"failed", tally.failed},
-                  {"left", tally.left()},
-                  {"seconds", tally.seconds},
-                  {"stopped", tally.stopped}});
+  batch::Json end = {
+      {"kind", "end"},          {"time", batch::time_now()}, {"shard", part_text(shard)}, {"done", tally.done},
+      {"failed", tally.failed}, {"left", tally.left()},      {"seconds", tally.seconds},  {"stopped", tally.stopped}};
+  // Those whose turn did not come are not all listed: where all is as it was, a run that is ended early leaves nothing.
+  note_to_do(end, works.works, before, [&](std::size_t i, const batch::Json& line) {
+    return !tally.settled[i] && (tally.begun[i] || seems_to_do(i, line));
+  });
+  journal.append(end);
   view.end(tally, folder);
   if (!tally.fatal) return exit_of(tally, works.passed_over.empty());
   // Not thrown: the record that is printed has it already, and there is one.

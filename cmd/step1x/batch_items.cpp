@@ -6,6 +6,7 @@
 #include <iostream>
 #include <iterator>
 #include <map>
+#include <set>
 
 #include "base/error.hpp"
 #include "batch/manifest.hpp"
@@ -94,6 +95,25 @@ batch::Json parameters_of(const Item& item, const ipc::Json& members, const std:
   return request::picture_parameters(all, true);
 }
 
+[[noreturn]] void refuse_twice(const std::string& key, const fs::path& first, const fs::path& second) {
+  if (batch::place(first) == batch::place(second))
+    throw Error::format(ErrorCode::usage, "{} is named twice, and without a manifest a batch makes one picture of each",
+                        key);
+  throw Error::format(
+      ErrorCode::usage,
+      "{} and {} would both be known as {}: rename one of them or its folder, or give each a batch with "
+      "an output folder of its own",
+      batch::key_of(first.string()), batch::key_of(second.string()), key);
+}
+
+// Of the n-th job of one picture. A file may be called so itself, wherever in the manifest it comes.
+std::string free_key(const std::string& key, std::size_t n, std::set<std::string>& keys) {
+  for (;; ++n) {
+    std::string numbered = fmt::format("{}#{}", key, n);
+    if (keys.insert(numbered).second) return numbered;
+  }
+}
+
 }  // namespace
 
 BatchWorks make_works(const BatchInputs& inputs, const ipc::Json& members, bool seed) {
@@ -110,16 +130,20 @@ BatchWorks make_works(const BatchInputs& inputs, const ipc::Json& members, bool 
     throw Error::format(ErrorCode::usage, "there are no pictures in what was named{}",
                         result.passed_over.empty() ? "" : "; " + result.passed_over.front());
   }
+  std::set<std::string> keys;
+  std::map<std::string, fs::path> first;
+  for (const Item& item : items) {
+    keys.insert(item.key);
+    first.emplace(item.key, item.input);
+  }
   std::map<std::string, std::size_t> times;
   const std::string common = members.at("prompt").get<std::string>();
   for (std::size_t i = 0; i < items.size(); ++i) {
     Item& item = items[i];
     const std::string key = item.key;
     const std::size_t n = ++times[key];
-    if (n > 1 && !inputs.manifest)
-      throw Error::format(ErrorCode::usage,
-                          "{} is named twice, and without a manifest a batch makes one picture of each", key);
-    if (n > 1) item.key += fmt::format("#{}", n);
+    if (n > 1 && !inputs.manifest) refuse_twice(key, first.at(key), item.input);
+    if (n > 1) item.key = free_key(key, n, keys);
     batch::Work work;
     work.parameters = parameters_of(item, members, prompt_of(item, inputs, common), seed);
     work.format = format_of(item, inputs.format);

@@ -31,7 +31,7 @@ struct BatchWorks {
 
 // `members`: a request as job_members() makes it, from which the items' parameters are taken. `seed`: whether its seed
 // is the user's. Throws Error(usage): nothing found, an item without a prompt, what batch::check_targets() throws, ...
-// The n-th job of one picture has "#n" behind its key, from the second on.
+// The n-th job of one picture has "#n" behind its key, from the second on, or the next number that no other key has.
 BatchWorks make_works(const BatchInputs& inputs, const ipc::Json& members, bool seed);
 
 // Throws Error(usage) as batch::check_targets() does. For the works of all shards: a picture must not replace another

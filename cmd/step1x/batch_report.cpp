@@ -8,6 +8,7 @@
 #include "base/duration.hpp"
 #include "base/utf8.hpp"
 #include "batch/digest.hpp"
+#include "batch/stamp.hpp"
 #include "terminal.hpp"
 
 namespace step1x::cli {
@@ -41,20 +42,50 @@ std::map<std::string_view, const Json*> items_of_last_run(const JournalView& vie
   return items;
 }
 
+// Keys of items whose newest line is from before the last run, which has still to do them. Each part of it says so when
+// it begins, as far as it knows, and when it ends.
+std::set<std::string> still_to_do(const JournalView& view) {
+  const auto parts = [](const Json& line) {
+    const std::string shard = line.value("shard", "");
+    return shard.substr(std::min(shard.find('/'), shard.size()));
+  };
+  const std::string all = parts(last_run(view));
+  std::set<std::string> seen;
+  std::set<std::string> keys;
+  for (auto line = view.runs().rbegin(); line != view.runs().rend(); ++line) {
+    if (parts(*line) != all || !seen.insert(line->value("shard", "")).second) continue;
+    for (const Json& entry : line->value("to_do", Json::array())) {
+      const auto item = view.items().find(entry.at(0).get<std::string>());
+      if (item != view.items().end() && item->second.value("time", "") == entry.at(1).get<std::string>())
+        keys.insert(item->first);
+    }
+  }
+  return keys;
+}
+
 std::size_t count_state(const std::map<std::string_view, const Json*>& items, const std::string& state) {
   return static_cast<std::size_t>(
       std::ranges::count_if(items, [&](const auto& entry) { return entry.second->value("state", "") == state; }));
 }
 
-// What the journal knows to be written and no item of the last run has any more: of another format or name, or of a
-// picture that is no input any more. As far as it is there.
+// What the journal knows to be written and the last run has no more, neither as a picture of its items nor as an input:
+// of another format or name, or of a picture that is no input any more. As far as it is there.
 std::vector<std::string> left_over(const fs::path& folder, const JournalView& view) {
-  std::set<std::string> present;
-  for (const auto& [key, item] : items_of_last_run(view)) present.insert(item->value("output", ""));
+  std::set<batch::FileId> present;
+  // Contents of inputs, because older journals do not tell which pictures were inputs too.
+  std::set<std::string> inputs;
+  const auto keep = [&](const std::string& output) {
+    if (const auto id = batch::file_id(folder / output)) present.insert(*id);
+  };
+  for (const auto& [key, item] : items_of_last_run(view)) {
+    keep(item->value("output", ""));
+    inputs.insert(item->value("input", Json::object()).value("sha256", ""));
+  }
+  for (const Json& output : last_run(view).value("takes", Json::array())) keep(output.get<std::string>());
   std::vector<std::string> outputs;
-  std::error_code ignored;
   for (const auto& [output, sha256] : view.outputs()) {
-    if (!present.contains(output) && fs::is_regular_file(folder / output, ignored)) outputs.push_back(output);
+    const auto id = batch::file_id(folder / output);
+    if (id && !present.contains(*id) && !inputs.contains(sha256)) outputs.push_back(output);
   }
   return outputs;
 }
@@ -94,13 +125,14 @@ ExitCode report_status(const fs::path& folder, const Context& context) {
   std::size_t running = 0;
   for (const fs::path& file : view.files()) running += batch::journal_in_use(file) ? 1 : 0;
   const Json run = last_run(view);
-  const auto items = items_of_last_run(view);
+  auto items = items_of_last_run(view);
+  for (const std::string& key : still_to_do(view)) items.erase(key);
   const std::vector<std::string> others = left_over(folder, view);
   const std::size_t done = count_state(items, "done");
   const std::size_t failed = count_state(items, "failed");
   // Of all parts, whichever machine does them.
-  const auto all = run.value("items", done + failed);
-  const std::size_t left = all - std::min<std::size_t>(all, done + failed);
+  const std::size_t all = std::max<std::size_t>(run.value("items", std::size_t{0}), done + failed);
+  const std::size_t left = all - done - failed;
   const double each = usual_seconds(view);
   if (context.json) {
     Json record = {
@@ -108,7 +140,7 @@ ExitCode report_status(const fs::path& folder, const Context& context) {
         {"failed", failed},          {"left", left},       {"left_over", others}, {"damaged_lines", view.damaged()}};
     record["seconds_each"] = each > 0 ? Json(each) : Json();
     record["last_run"] = run;
-    record["last_run"].erase("not_in_it");
+    for (const char* list : {"not_in_it", "takes", "to_do"}) record["last_run"].erase(list);
     print_json(record);
     return ExitCode::ok;
   }
@@ -168,6 +200,8 @@ ExitCode report_prune(const fs::path& folder, const Context& context) {
   Json removed = Json::array();
   Json kept = Json::array();
   for (const std::string& output : left_over(folder, view)) {
+    // Removed already, by another of its names.
+    if (!batch::file_id(folder / output)) continue;
     std::string why = fault_of(folder / output, view.outputs().at(output));
     std::error_code problem;
     if (why.empty() && !fs::remove(folder / output, problem)) why = "cannot be removed: " + problem.message();
@@ -198,10 +232,11 @@ ExitCode report_dry_run(const std::vector<batch::Work>& works, const JournalView
   std::size_t to_do = 0;
   Json list = Json::array();
   std::map<std::string, std::size_t> counts;
+  const batch::Made made(before, options.known.folder);
   for (const batch::Work& work : works) {
     const auto line = before.items().find(work.item.key);
     const batch::Verdict verdict =
-        batch::judge(work, options.known, line == before.items().end() ? Json() : line->second);
+        batch::judge(work, options.known, line == before.items().end() ? Json() : line->second, made);
     const bool wanted = batch::wants(verdict, options.again);
     to_do += wanted ? 1 : 0;
     ++counts[std::string(batch::name(verdict))];

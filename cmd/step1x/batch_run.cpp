@@ -59,6 +59,8 @@ class Run : public client::Listener {
         writer_(works, before, journal, options.writer, [this] { bell_.ring(); }),
         reader_(works, before, options.reader, [this] { bell_.ring(); }) {
     tally_.total = works.size();
+    tally_.begun.resize(works.size());
+    tally_.settled.resize(works.size());
   }
 
   BatchTally run() {
@@ -132,6 +134,7 @@ class Run : public client::Listener {
         keep(*loaded);
         continue;
       }
+      tally_.begun[loaded->index] = true;
       if (loaded->pictures > 1)
         events_.notice(further_pictures(printable(works_[loaded->index].item.key), loaded->pictures));
       Flight flight;
@@ -146,6 +149,7 @@ class Run : public client::Listener {
   }
 
   void keep(const batch::Loaded& loaded) {
+    tally_.settled[loaded.index] = true;
     ++(loaded.verdict == batch::Verdict::failed ? tally_.kept_failed : tally_.kept);
     if (loaded.verdict == batch::Verdict::retouched)
       events_.notice(fmt::format("{} was changed since it was made, and is kept: --force makes it anew",
@@ -237,6 +241,7 @@ class Run : public client::Listener {
     bell_.quiet();
     while (std::optional<batch::Written> written = writer_.take()) {
       const batch::Work& work = works_[written->index];
+      tally_.settled[written->index] = written->settled;
       if (!written->problem) {
         ++tally_.done;
         note_slow(work.item.key, written->seconds);

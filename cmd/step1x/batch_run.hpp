@@ -27,6 +27,9 @@ struct BatchTally {
     double seconds = 0;
   };
   std::vector<Slow> slowest;  // at most three, the slowest first
+  // Of each work, whether it was to be done and its turn came, and whether it is one of those four.
+  std::vector<bool> begun;
+  std::vector<bool> settled;
   double seconds = 0;
   std::string stopped;         // why it ended before the last item; empty: it did not
   bool interrupted = false;    // at a signal

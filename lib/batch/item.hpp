@@ -15,7 +15,7 @@ struct Item {
   std::filesystem::path input;
   // Its own parameters, as they are sent; they go before the batch's.
   request::Json own = request::Json::object();
-  std::optional<std::string> output = {};  // relative to the output folder, instead of the template's
+  std::optional<std::string> output = {};  // as normal_output() has it, instead of the template's
 };
 
 }  // namespace step1x::batch

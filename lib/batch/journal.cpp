@@ -112,6 +112,10 @@ bool is_journal_name(std::string_view name) {
   return name.starts_with(kStem) && name.ends_with(kEnd);
 }
 
+std::string normal_output(const std::string& output) {
+  return std::filesystem::path(output).lexically_normal().generic_string();
+}
+
 std::string journal_line(const Json& object) {
   std::string text = object.dump(-1, ' ', false, Json::error_handler_t::replace);
   text.pop_back();
@@ -147,6 +151,8 @@ JournalView JournalView::read(const fs::path& folder) {
     return true;
   };
   const auto take_item = [&](std::string key, Json line, const Origin& origin) {
+    // Older ones have a manifest's own spelling, "./a.png".
+    if (line.contains("output")) line["output"] = normal_output(line.value("output", ""));
     if (line.contains("output_sha256")) {
       const std::string output = line.value("output", "");
       if (counts(of_outputs, output, origin)) view.outputs_.insert_or_assign(output, line.value("output_sha256", ""));
@@ -159,7 +165,13 @@ JournalView JournalView::read(const fs::path& folder) {
     if (item.contains("output_sha256") && item.value("output", "") == line.value("output", "")) return;
     view.earlier_.push_back(std::move(line));
   };
+  struct Run {
+    std::string time;
+    Json line;
+  };
+  std::vector<Run> runs;
   for (std::size_t i = 0; i < view.files_.size(); ++i) {
+    const std::size_t first = runs.size();
     const std::string text = read_whole(view.files_[i]);
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t end = std::min(text.find('\n', at), text.size());
@@ -175,11 +187,17 @@ JournalView JournalView::read(const fs::path& folder) {
         const Origin origin{i, object->value("time", "")};
         take_item(std::move(key), std::move(*object), origin);
       } else if (kind == "run" || kind == "end") {
-        view.runs_.push_back(std::move(*object));
+        std::string time = object->value("time", "");
+        runs.push_back({std::move(time), std::move(*object)});
       }
     }
+    // Where a clock was set back, what comes before in the file is no later for that.
+    for (std::size_t n = runs.size(); n > first + 1; --n) {
+      if (is_earlier(runs[n - 1].time, runs[n - 2].time)) runs[n - 2].time = runs[n - 1].time;
+    }
   }
-  std::ranges::stable_sort(view.runs_, is_earlier, [](const Json& run) { return run.value("time", ""); });
+  std::ranges::stable_sort(runs, is_earlier, &Run::time);
+  for (Run& run : runs) view.runs_.push_back(std::move(run.line));
   return view;
 }
 

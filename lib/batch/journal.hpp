@@ -27,6 +27,9 @@ std::string journal_name(const Shard& shard);
 // Any journal's. `name`: without folders.
 bool is_journal_name(std::string_view name);
 
+// The one spelling in which a line names its picture: without "./" and doubled '/'.
+std::string normal_output(const std::string& output);
+
 // The line of this object, with its checksum and its end.
 std::string journal_line(const Json& object);
 // nullopt: damaged, or not one of ours. Without the line's end.
@@ -40,9 +43,9 @@ class JournalView {
 
   // The newest line of each item, by its key, whichever journal has it.
   const std::map<std::string, Json, std::less<>>& items() const { return items_; }
-  // "run" and "end" lines in the order of their times.
+  // "run" and "end" lines: of one file in its order, whatever its clock said, those of several by their times.
   const std::vector<Json>& runs() const { return runs_; }
-  // Whatever was ever written, as the lines name it, relative to the folder, and its hash.
+  // Whatever was ever written, relative to the folder, and its newest hash.
   const std::map<std::string, std::string>& outputs() const { return outputs_; }
   // Lines of pictures that are not those of items(): of other names or formats that an item has had.
   const std::vector<Json>& earlier() const { return earlier_; }

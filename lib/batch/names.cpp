@@ -25,13 +25,6 @@ std::string folded(std::string text) {
   return text;
 }
 
-// As the file system names it: links are followed, as those who read and write follow them, so that two ways to one
-// file are the same.
-std::string place(const fs::path& path) {
-  std::error_code ignored;
-  return fs::weakly_canonical(fs::absolute(path), ignored).string();
-}
-
 void check_name(const Target& target) {
   const std::string name = target.output.filename().string();
   if (name.size() > NAME_MAX)
@@ -52,6 +45,11 @@ void check_name(const Target& target) {
 }
 
 }  // namespace
+
+std::string place(const fs::path& path) {
+  std::error_code ignored;
+  return fs::weakly_canonical(fs::absolute(path), ignored).string();
+}
 
 NameTemplate::NameTemplate(const std::string& text) {
   const auto refuse = [&](const std::string& why) {

@@ -41,6 +41,10 @@ class NameTemplate {
 // An item that was named by an absolute path or one with `..` goes to the top.
 std::string output_key(const std::string& item_key, const std::string& name);
 
+// A file as the file system names it: links are followed, as those who read and write follow them, so that two ways to
+// one file are the same. It need not be there.
+std::string place(const std::filesystem::path& path);
+
 // An input and where its picture goes.
 struct Target {
   std::string key;

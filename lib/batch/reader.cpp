@@ -26,6 +26,7 @@ Reader::Reader(const std::vector<Work>& works, const JournalView& journal, Optio
     : works_(works),
       journal_(journal),
       options_(std::move(options)),
+      made_(journal, options_.known.folder),
       out_(options_.ahead, std::move(loaded)),
       thread_([this](const std::stop_token& stop) {
         for (std::size_t i = 0; i < works_.size() && !stop.stop_requested() && out_.put(load(i, stop)); ++i) {
@@ -46,7 +47,7 @@ Loaded Reader::load(std::size_t index, const std::stop_token& stop) const {
   try {
     const auto line = journal_.items().find(work.item.key);
     const Json before = line == journal_.items().end() ? Json() : line->second;
-    loaded.verdict = judge(work, options_.known, before, stop);
+    loaded.verdict = judge(work, options_.known, before, made_, stop);
     loaded.wanted = wants(loaded.verdict, options_.again);
     if (loaded.wanted) decode(work, loaded);
   } catch (const Error& problem) {

@@ -56,6 +56,7 @@ class Reader {
   const std::vector<Work>& works_;
   const JournalView& journal_;
   Options options_;
+  Made made_;
   Handoff<Loaded> out_;
   std::jthread thread_;
 };

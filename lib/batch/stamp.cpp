@@ -23,6 +23,18 @@ FileStamp size_and_time(const struct stat& info) {
   return {static_cast<std::uint64_t>(info.st_size), info.st_mtim.tv_sec * kNanoseconds + info.st_mtim.tv_nsec, {}};
 }
 
+// nullopt: it has another size, or is not there.
+std::optional<FileStamp> of_same_size(const fs::path& path, const Json& stamp) {
+  struct stat info{};
+  if (!stamp.is_object() || ::stat(path.c_str(), &info) != 0) return std::nullopt;
+  const FileStamp now = size_and_time(info);
+  return stamp.value("bytes", std::uint64_t{0}) == now.bytes ? std::optional(now) : std::nullopt;
+}
+
+bool has_time(const FileStamp& now, const Json& stamp) {
+  return stamp.value("mtime_ns", std::int64_t{0}) == now.mtime_ns;
+}
+
 // The files that make a model what it is, one line each, and the time of the youngest.
 class ModelFiles {
  public:
@@ -77,6 +89,12 @@ std::string stamped(const std::string& model, std::uint64_t hash) {
 
 }  // namespace
 
+std::optional<FileId> file_id(const fs::path& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return std::nullopt;
+  return FileId{info.st_dev, info.st_ino};
+}
+
 Json FileStamp::json() const {
   Json json = {{"bytes", bytes}, {"mtime_ns", mtime_ns}};
   if (!sha256.empty()) json["sha256"] = sha256;
@@ -95,14 +113,17 @@ FileStamp stamp_unread(const fs::path& path) {
   return size_and_time(info);
 }
 
+bool is_untouched(const fs::path& path, const Json& stamp) {
+  const auto now = of_same_size(path, stamp);
+  return now && has_time(*now, stamp);
+}
+
 bool is_same_file(const fs::path& path, const Json& stamp, const Reading& reading) {
-  struct stat info{};
-  if (!stamp.is_object() || ::stat(path.c_str(), &info) != 0) return false;
-  const FileStamp now = size_and_time(info);
-  if (stamp.value("bytes", std::uint64_t{0}) != now.bytes) return false;
-  if (stamp.value("mtime_ns", std::int64_t{0}) == now.mtime_ns) return true;
+  const auto now = of_same_size(path, stamp);
+  if (!now) return false;
+  if (has_time(*now, stamp)) return true;
   const std::string known = stamp.value("sha256", "");
-  if (known.empty() || now.bytes > reading.most_bytes) return false;
+  if (known.empty() || now->bytes > reading.most_bytes) return false;
   try {
     return sha256_file(path, reading.stop) == known;
   } catch (const Error& problem) {

@@ -1,15 +1,23 @@
 // By what a batch knows a file, and a model, again. Any thread.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
 
 #include "batch/journal.hpp"
 #include "image/input_file.hpp"
 
 namespace step1x::batch {
+
+// A file that is there, under whichever of its names. nullopt: there is no regular file.
+using FileId = std::pair<dev_t, ino_t>;
+std::optional<FileId> file_id(const std::filesystem::path& path);
 
 // A file as it was when it was read: its contents are asked for only where size and time do not tell.
 struct FileStamp {
@@ -30,6 +38,9 @@ struct Reading {
   std::uint64_t most_bytes = std::uint64_t{1} << 30;
   std::stop_token stop = {};
 };
+
+// Whether size and time of the file are those of a journal's stamp.
+bool is_untouched(const std::filesystem::path& path, const Json& stamp);
 
 // Whether the file is still the one of a journal's stamp. It is read only where size and time leave that open. Throws
 // Error(cancelled) when it is stopped.

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <set>
 #include <string>
 
 #include "base/error.hpp"
@@ -26,7 +28,7 @@ enum class Verdict {
   missing,    // never done, or its picture is not there, or it failed for a reason that was not its own
   changed,    // input, parameters or model are not those of the journal, or its picture is damaged
   done,       // and all is as it was
-  retouched,  // done, but somebody has made another whole picture of it since
+  retouched,  // somebody has made another whole picture of the one that was written at its place
   failed,     // by its own fault, and nothing has changed since
 };
 std::string_view name(Verdict verdict);
@@ -42,6 +44,19 @@ bool wants(Verdict verdict, const Again& again);
 // permission, the time, memory, or somebody who interfered.
 bool is_final(ErrorCode code);
 
+// What a journal has last written at each place, for whichever item and under whatever name.
+class Made {
+ public:
+  Made() = default;
+  Made(const JournalView& journal, const std::filesystem::path& folder);
+
+  // Hashes; none: nothing was written there. More than one where a link is a second way to the place.
+  const std::set<std::string>& at(const std::filesystem::path& picture) const;
+
+ private:
+  std::map<std::string, std::set<std::string>> hashes_;  // by place()
+};
+
 // What items are held against.
 struct Known {
   std::filesystem::path folder;  // of the pictures that are made
@@ -49,13 +64,18 @@ struct Known {
   image::Limits limits;  // more is not read of an input, or of a result
 };
 
-// `line`: the journal's last one of this item, or null. Reads the picture's file whole; that of the input if its time
-// has changed. An input that is not there is `missing`: the attempt will say why. Throws Error(cancelled) when it is
-// stopped.
-Verdict judge(const Work& work, const Known& known, const Json& line, const std::stop_token& stop = {});
+// `line`: the journal's last one of this item, or null. `made`: of the same journal. Reads the picture's file whole;
+// that of the input if its time has changed. An input that is not there is `missing`: the attempt will say why. Throws
+// Error(cancelled) when it is stopped.
+Verdict judge(const Work& work, const Known& known, const Json& line, const Made& made,
+              const std::stop_token& stop = {});
 
-// Whether `line` is of another picture than this one would be, by what is known without looking at files.
-bool asks_for_another(const Work& work, const ModelStamp& model, const Json& line);
+// Whether `line` is of another picture than this one would be, by what is known without reading files.
+bool asks_for_another(const Work& work, const Known& known, const Json& line);
+
+// Whether judge() will want it, as it seems without reading files. `line`: as for judge(), and not null. One whose
+// input was only touched, or that somebody has worked on, is taken for another.
+bool seems_to_do(const Work& work, const Known& known, const Json& line, const Again& again);
 
 // The seed of an item for which none is given: of its key, so that the same batch gives the same pictures.
 std::int64_t seed_of(std::string_view key);

@@ -180,6 +180,16 @@ TEST_CASE("manifests of every kind say the same") {
   CHECK(items[1].own["prompt"] == "blue");
 }
 
+TEST_CASE("an output has one spelling") {
+  const test::TempDir dir;
+  for (const char* spelling : {"sub/x.png", "./sub/x.png", "sub//x.png", "./sub/././/x.png"}) {
+    CAPTURE(spelling);
+    const auto items =
+        read_manifest(dir.write("m.jsonl", fmt::format(R"({{"input":"a.jpg","output":"{}"}})", spelling)), "/");
+    CHECK(items[0].output == "sub/x.png");
+  }
+}
+
 TEST_CASE("what is wrong in a manifest is told with its line") {
   const test::TempDir dir;
   const std::pair<const char*, const char*> wrong[] = {
@@ -196,11 +206,31 @@ TEST_CASE("what is wrong in a manifest is told with its line") {
       {"11.csv", "input,vae_tiling\na.jpg,perhaps"},
       {"12.jsonl", "\n{\"input\":\"a.jpg\",\"output\":\"/b.png\"}"},
       {"13.jsonl", "\n{\"input\":\"a.jpg\",\"output\":\"sub/\"}"},
+      {"14.jsonl", "\n{\"input\":\"a.jpg\",\"output\":\"sub/.\"}"},
+      {"15.jsonl", "\n{\"input\":\"a.jpg\",\"output\":\"./.\"}"},
   };
   for (const auto& [name, text] : wrong) {
     CAPTURE(name);
     CHECK_THROWS_WITH_AS(read_manifest(dir.write(name, text), "/"), doctest::Contains("line 2: "), Error);
   }
+  const std::pair<const char*, const char*> twice[] = {
+      {"1.json", "{\"a.jpg\":\n\"x\",\"a.jpg\":\"y\"}"},
+      {"2.jsonl", "\n{\"input\":\"a.jpg\",\"prompt\":\"x\",\"prompt\":\"y\"}"},
+      {"3.jsonl", "\n{\"input\":\"a.jpg\",\"input\":\"b.jpg\"}"},
+      {"4.jsonl", "\n{\"input\":\"a.jpg\",\"image\":\"b.jpg\"}"},
+      {"5.csv", "\ninput,prompt,prompt\na.jpg,x,y"},
+      {"6.csv", "input,image\na.jpg,b.jpg"},
+      {"7.tsv", "\ninput\tprmopt\na.jpg\tx"},
+      {"8.csv", "\ninput,\na.jpg,x"},
+      {"9.json", "{\"a.jpg\":\n\"x\", \"b.jpg\": 1}"},
+  };
+  for (const auto& [name, text] : twice) {
+    CAPTURE(name);
+    CHECK_THROWS_WITH_AS(read_manifest(dir.write(name, text), "/"), doctest::Contains("line 2: "), Error);
+  }
+  // What nobody fills in does no harm.
+  const auto empty = read_manifest(dir.write("empty.csv", "input,image,notes,,\na.jpg,,,,\n,b.jpg,,,\n"), "/");
+  CHECK(keys(empty) == "a.jpg b.jpg ");
   // Lines are those of the file, also behind a cell of several.
   CHECK_THROWS_WITH_AS(
       read_manifest(dir.write("lines.csv", "input,prompt,seed\na.jpg,\"red,\n\nvery\",\nb.jpg,blue,x"), "/"),

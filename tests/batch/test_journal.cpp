@@ -179,6 +179,21 @@ TEST_CASE("whatever was written is known with its newest hash, under other names
   }
 }
 
+TEST_CASE("the last run is the last of its file, whatever its clock said, and of several files the youngest of these") {
+  const test::TempDir dir;
+  const auto run = [](const std::string& time, int n) { return Json{{"kind", "run"}, {"time", time}, {"n", n}}; };
+  const auto last = [&] { return JournalView::read(dir.path()).runs().back()["n"]; };
+  Journal::open(dir.path(), {}).append(run("2026-01-01T00:00:09Z", 1));
+  Journal::open(dir.path(), {}).append(run("2026-01-01T00:00:03Z", 2));
+  CHECK(last() == 2);
+  Journal::open(dir.path(), {1, 2}).append(run("2026-01-01T00:00:04Z", 3));
+  CHECK(last() == 3);
+  Journal::open(dir.path(), {}).append(run("2026-01-01T00:00:02Z", 4));
+  CHECK(last() == 3);
+  merge_journals(dir.path());
+  CHECK(last() == 3);
+}
+
 TEST_CASE("a part that is being written is not merged") {
   const JournalFolder scene;
   scene.write(1);

@@ -46,7 +46,7 @@ struct WorkDone {
             {"output_sha256", sha256(bytes("picture"))}};
   }
   Verdict judge(const Json& line, const std::string& model = "m 1") const {
-    return batch::judge(work, {folder, {model}, {}}, line);
+    return batch::judge(work, {folder, {model}, {}}, line, Made(JournalView::read(folder), folder));
   }
 
   test::TempDir dir;
@@ -131,6 +131,75 @@ TEST_CASE(
   CHECK(scene.judge(sized) == Verdict::done);
   sized["output_bytes"] = 31;
   CHECK(scene.judge(sized) == Verdict::changed);
+}
+
+TEST_CASE("whose work a picture is follows from all that was written at its place, whatever the newest line says") {
+  WorkDone scene;
+  Json failed = scene.line("failed");
+  failed["error"] = {{"code", "bad_image"}, {"message", "it is text"}};
+  Json elsewhere = scene.line();
+  elsewhere["output"] = "a.webp";
+  Json other = scene.line();
+  other["output_sha256"] = sha256(bytes("what this one has become"));
+  Journal::open(scene.folder, {}).append(scene.line());
+  for (const Json& line : {failed, elsewhere, other, Json()}) {
+    CAPTURE(line.dump());
+    scene.dir.write("out/a.png", kPicture);
+    CHECK(scene.judge(line) == Verdict::retouched);
+    scene.dir.write("out/a.png", kPicture.substr(0, 30));
+    CHECK(scene.judge(line) != Verdict::retouched);
+    // What a batch wrote there, for whichever item.
+    scene.dir.write("out/a.png", "picture");
+    CHECK(scene.judge(line) == (line == failed   ? Verdict::failed
+                                : line.is_null() ? Verdict::missing
+                                                 : Verdict::changed));
+  }
+  Json whole = scene.line();
+  whole["key"] = "another.jpg";
+  whole["output_sha256"] = sha256(bytes(kPicture));
+  Journal::open(scene.folder, {}).append(whole);
+  scene.dir.write("out/a.png", kPicture);
+  CHECK(scene.judge(scene.line()) == Verdict::changed);
+  // A file that no batch has written there is none's picture.
+  scene.work.output = "b.png";
+  scene.dir.write("out/b.png", kPicture);
+  CHECK(scene.judge(nullptr) == Verdict::missing);
+  CHECK(scene.judge(elsewhere) == Verdict::changed);
+}
+
+TEST_CASE("one place is one picture, by whichever way it is named") {
+  WorkDone scene;
+  Json line = scene.line();
+  fs::create_symlink(scene.folder, scene.folder / "link");
+  scene.work.output = "link/a.png";
+  CHECK(scene.judge(line) == Verdict::done);
+  line["output"] = "./a.png";
+  CHECK(scene.judge(line) == Verdict::done);
+}
+
+TEST_CASE("what seems to be to do is told without reading files") {
+  WorkDone scene;
+  const auto seems = [&](const Json& line, const Again& again = {}) {
+    return seems_to_do(scene.work, {scene.folder, {"m 1"}, {}}, line, again);
+  };
+  Json failed = scene.line("failed");
+  failed["error"] = {{"code", "bad_image"}, {"message", "it is text"}};
+  CHECK_FALSE(seems(scene.line(), {.failed = true}));
+  CHECK(seems(scene.line(), {.all = true}));
+  CHECK_FALSE(seems(failed));
+  CHECK(seems(failed, {.failed = true}));
+  failed["error"]["code"] = "timeout";
+  CHECK(seems(failed));
+  const Json before = scene.line();
+  scene.work.parameters["prompt"] = "blue";
+  CHECK(seems(before));
+  CHECK_FALSE(seems(scene.line()));
+  fs::remove(scene.folder / "a.png");
+  CHECK(seems(scene.line()));
+  scene.dir.write("out/a.png", "picture");
+  const Json older = scene.line();
+  fs::last_write_time(scene.work.item.input, fs::file_time_type::clock::now() + std::chrono::hours(1));
+  CHECK(seems(older));
 }
 
 TEST_CASE(

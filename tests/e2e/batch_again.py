@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+import zlib
 
 import batch_case
 import harness
@@ -166,6 +167,135 @@ class Newer(Case):
         self.assertNotEqual((self.out / "p000.png").read_bytes(), mine)
 
 
+    def test_his_work_is_kept_too_when_another_name_or_a_failure_came_between(self):
+        self.fill(1)
+        mine = pictures.png(33, 33)
+        self.batch(check=0)
+        (self.out / "p000.png").write_bytes(mine)
+
+        def kept(*more, check=0):
+            done = self.batch("--json", *more, check=check)
+            self.assertEqual(json.loads(done.stdout)["done"], 0)
+            self.assertIn("p000.png was changed since it was made, and is kept", done.stderr)
+            self.assertEqual((self.out / "p000.png").read_bytes(), mine)
+        self.record("--format", "webp")
+        kept()
+        (self.out / "p000.png").unlink()
+        good = (self.photos / "p000.png").read_bytes()
+        self.record()
+        (self.photos / "p000.png").write_bytes(b"no picture")
+        self.record(check=1)
+        (self.out / "p000.png").write_bytes(mine)
+        kept()
+        kept("--retry-failed")
+        (self.photos / "p000.png").write_bytes(good)
+        kept()
+        self.assertEqual(self.record("--force")["done"], 1)
+        self.assertNotEqual((self.out / "p000.png").read_bytes(), mine)
+
+    def test_what_another_picture_became_at_its_place_is_nobody_s_work(self):
+        self.fill(3)
+        expected = self.undisturbed()
+        by_number = ("--name", "{index}.png")
+        for _ in range(2):
+            self.assertEqual(self.record(*by_number)["total"], 3)
+            (self.photos / "p000.png").rename(self.dir / "away.png")
+            self.record(*by_number)
+            (self.dir / "away.png").rename(self.photos / "p000.png")
+        done = self.batch("--json", *by_number, check=0)
+        self.assertEqual(done.stderr.count("is kept"), 0)
+        self.assertEqual(sorted(self.hashes().values()), sorted(expected.values()))
+        # At one place two formats of input take turns.
+        self.out = self.dir / "turns"
+        (self.photos / "a.jpg").write_bytes((harness.SOURCE / "tests/data/coffee.jpg").read_bytes())
+        (self.photos / "a.png").write_bytes(pictures.png(21, 21))
+        sizes = set()
+        for name in ("a.jpg", "a.png", "a.jpg", "a.png"):
+            self.assertEqual(self.record("--include", name, "--format", "png", "--seed", 1)["done"], 1)
+            sizes.add((name, pictures.size_of(self.out / "a.png")))
+        self.assertEqual(len(sizes), 2)
+
+    def test_a_picture_is_the_same_by_whichever_way_its_place_is_named(self):
+        self.fill(1)
+        (self.out / "real").mkdir(parents=True)
+        (self.out / "link").symlink_to("real")
+        manifest = self.dir / "m.jsonl"
+        for output, made in (("real/x.png", 1), ("link/x.png", 0), ("./real//x.png", 0)):
+            manifest.write_text(json.dumps({"input": "p000.png", "output": output}) + "\n")
+            self.assertEqual(self.record("--manifest", manifest)["done"], made)
+
+
+class Standing(Case):
+    """What --status says of a run that has not done all."""
+
+    def standing(self):
+        status = json.loads(self.run_step1x("batch", "--status", self.out, "--json", check=0).stdout)
+        self.assertEqual(status["done"] + status["failed"] + status["left"], status["total"])
+        return status["done"], status["failed"], status["left"]
+
+    def test_what_a_run_has_still_to_replace_is_left(self):
+        self.fill(4)
+        self.batch(check=0)
+        for how in (signal.SIGINT, signal.SIGKILL):
+            self.assertEqual(self.standing(), (4, 0, 0))
+            before = len(self.items())
+            run = self.start_step1x(*self.arguments(fake="step=100ms", steps=4, prompt=f"by {how}"))
+            harness.eventually(lambda: len(self.items()) > before, what="a picture is made anew")
+            done, failed, left = self.standing()
+            self.assertTrue(0 < done < 4 and failed == 0 and left == 4 - done, (done, failed, left))
+            run.send_signal(how)
+            run.communicate(timeout=harness.HANG)
+            made = len(self.items()) - before
+            self.assertEqual(self.standing(), (made, 0, 4 - made))
+            # One that takes up nothing changes nothing.
+            self.record("--deadline", "2020-01-01 12:00", steps=4, prompt=f"by {how}", fake="step=100ms")
+            self.assertEqual(self.standing(), (made, 0, 4 - made))
+            self.batch(check=0, steps=4, prompt=f"by {how}", fake="step=100ms")
+
+    def test_what_is_gone_changed_or_to_be_tried_again_is_left_and_what_is_kept_is_done(self):
+        self.fill(4)
+        (self.photos / "text.png").write_text("no picture")
+        self.batch(check=3)
+        past = ("--deadline", "2020-01-01 12:00")
+        for _ in range(2):
+            self.assertEqual(self.standing(), (4, 1, 0))
+            self.batch(*past, check=0)
+        (self.out / "p000.png").unlink()
+        (self.out / "p001.png").write_bytes(pictures.png(9, 9))
+        (self.photos / "p002.png").write_bytes(pictures.png(10, 10))
+        self.record("--retry-failed", *past)
+        self.assertEqual(self.standing(), (2, 0, 3))
+        # What was only touched is known to be as it was when its turn has come.
+        os.utime(self.photos / "p003.png")
+        self.batch(*past, check=0)
+        self.assertEqual(self.standing(), (1, 1, 3))
+        self.assertEqual(self.record(check=3)["done"], 2)
+        self.assertEqual(self.standing(), (4, 1, 0))
+        self.record("--force", *past)
+        self.assertEqual(self.standing(), (0, 0, 5))
+        self.record(check=3)
+        self.assertEqual(self.standing(), (4, 1, 0))
+
+    def test_after_one_that_took_too_long_it_is_failed_and_left_for_the_next_run(self):
+        self.fill(2)
+        self.batch("--timeout", "50ms", check=1, fake="step=200ms")
+        self.assertEqual(self.standing(), (0, 2, 0))
+        self.batch("--deadline", "2020-01-01 12:00", check=0, fake="step=200ms")
+        self.assertEqual(self.standing(), (0, 0, 2))
+
+    def test_of_parts_each_has_its_own_to_do(self):
+        self.fill(8)
+        for part in ("1/2", "2/2"):
+            self.batch("--shard", part, check=0)
+        past = ("--deadline", "2020-01-01 12:00")
+        first = self.record("--shard", "1/2", "--force")["done"]
+        second = self.record("--shard", "2/2", "--force", *past)["left"]
+        self.assertEqual(first + second, 8)
+        self.assertEqual(self.standing(), (first, 0, second))
+        self.run_step1x("batch", "--merge", self.out, check=0)
+        self.assertEqual(self.standing(), (first, 0, second))
+
+
 class Beside(Case):
     def test_in_the_folder_of_its_inputs_what_it_made_is_no_input(self):
         self.fill(3)
@@ -174,6 +304,17 @@ class Beside(Case):
             record = self.record("--name", "{stem}-edited.{ext}")
             self.assertEqual((record["total"], record["done"]), (3, made))
         self.assertEqual(len([name for name in self.hashes() if "edited" in name]), 3)
+
+    def test_nor_in_folders_of_inputs_below_the_output_folder(self):
+        for name in ("1", "2"):
+            pictures.fill_folder(self.photos / name, 1)
+        self.out = self.photos
+        (self.dir / "way").symlink_to(self.photos)
+        for folder, made in ((self.photos, 2), (self.photos, 0), (self.dir / "way", 0)):
+            done = self.run_step1x("batch", folder / "1", folder / "2", "-o", self.out, "-p", "red", "--steps", 1, "--model", "fake:", "--json",
+                                   "--name", "{stem}-e.{ext}", check=0)
+            record = json.loads(done.stdout)
+            self.assertEqual((record["total"], record["done"]), (2, made))
 
     def test_no_result_takes_the_place_of_a_journal_or_of_an_input(self):
         self.fill(2)
@@ -227,6 +368,58 @@ class Beside(Case):
         self.batch("--format", "webp", check=0)
         self.assertEqual(self.run_step1x("batch", "--prune", self.out, check=0).stdout, "removed p000.png\n")
 
+    def prune(self, check=0):
+        return self.run_step1x("batch", "--prune", self.out, check=check).stdout
+
+    def add_line(self, line):
+        line.pop("crc")
+        body = json.dumps(line, separators=(",", ":"))[:-1]
+        with open(self.out / batch_case.JOURNAL, "a", encoding="ascii") as journal:
+            journal.write(f'{body},"crc":"{zlib.crc32(body.encode()):08x}"}}\n')
+
+    def test_a_picture_of_the_last_run_is_not_removed_under_another_of_its_names(self):
+        self.fill(1)
+        (self.out / "real").mkdir(parents=True)
+        (self.out / "link").symlink_to("real")
+        manifest = self.dir / "m.jsonl"
+        for output in ("x.png", "./x.png", "real/x.png", "link//x.png"):
+            manifest.write_text(json.dumps({"input": "p000.png", "output": output}) + "\n")
+            self.record("--manifest", manifest)
+            if output == "./x.png":
+                self.assertEqual(self.prune(), "")
+                self.assertEqual(self.items()[-1]["output"], "x.png")
+        self.assertEqual(self.prune(), "removed x.png\n")
+        self.assertTrue((self.out / "real/x.png").exists())
+
+    def test_what_older_journals_call_otherwise_is_the_same_picture(self):
+        self.fill(1)
+        self.batch(check=0)
+        lines = [line for line in self.journal() if line["kind"] == "item"]
+        lines[0]["output"] = "./p000.png"
+        self.add_line(lines[0])
+        self.assertEqual(self.prune(), "")
+        self.assertEqual(self.record()["done"], 0)
+
+    def test_an_input_of_the_last_run_is_not_removed(self):
+        self.fill(1)
+        self.out = self.photos
+        arguments = ("-o", ".", "-p", "red", "--model", "fake:", "--steps", 1)
+        self.run_step1x("batch", "p000.png", *arguments, "--name", "{stem}-a.{ext}", cwd=self.photos, check=0)
+        # Nothing of it is begun, so that no line tells what its input was.
+        self.run_step1x("batch", "p000-a.png", *arguments, "--name", "{stem}-b.{ext}", "--deadline", "2020-01-01 12:00", cwd=self.photos, check=0)
+        self.assertEqual(self.prune(), "")
+        self.run_step1x("batch", "p000-a.png", *arguments, "--name", "{stem}-b.{ext}", cwd=self.photos, check=0)
+        self.assertEqual(self.prune(), "")
+        # Older journals do not say which pictures a run took.
+        lines = self.journal()
+        self.assertEqual(lines[-3].pop("takes"), ["p000-a.png"])
+        (self.photos / batch_case.JOURNAL).unlink()
+        for line in lines:
+            self.add_line(line)
+        self.assertEqual(json.loads(self.run_step1x("batch", "--status", self.out, "--json", check=0).stdout)["damaged_lines"], 0)
+        self.assertEqual(self.prune(), "")
+        self.assertEqual(sorted(self.hashes()), ["p000-a-b.png", "p000-a.png", "p000.png"])
+
     def test_prune_waits_for_the_end_of_a_batch(self):
         self.fill(1)
         batch = self.start_batch(fake="step=10m")
@@ -252,6 +445,25 @@ class Lists(Case):
         self.assertEqual(sorted(self.hashes()), ["p000-1.png", "p000-2.png", "p000-3.png"])
         self.assertEqual([item["key"] for item in self.items()], ["p000.png", "p000.png#2", "p000.png#3"])
         self.assertEqual(self.manifest_run(text, "--name", "{stem}-{n}.{ext}")["done"], 0)
+
+    def test_a_file_may_be_called_as_the_second_job_of_another(self):
+        self.fill(1)
+        for number in (2, 4):
+            (self.photos / f"p000.png#{number}").write_bytes(pictures.png(30 + number, 9))
+        text = "input,prompt,output\n" + "".join(f"p000.png,red,{n}.png\n" for n in range(3)) + "p000.png#2,red,a.png\np000.png#4,red,b.png\n"
+        self.assertEqual(self.manifest_run(text, name="m.csv")["done"], 5)
+        self.assertEqual([item["key"] for item in self.items()], ["p000.png", "p000.png#3", "p000.png#5", "p000.png#2", "p000.png#4"])
+        self.assertEqual(self.manifest_run(text, name="m.csv")["done"], 0)
+        self.assertEqual(self.run_step1x("batch", "--prune", self.out, check=0).stdout, "")
+        self.assertIn("5 of 5 done", self.run_step1x("batch", "--status", self.out, check=0).stdout)
+
+    def test_what_is_said_twice_in_a_manifest_is_refused_with_its_line(self):
+        self.fill(2)
+        for name, text, line, what in [
+                ("m.json", '{\n "p000.png": "x",\n "p001.png": "y",\n "p000.png": "z"}\n', 4, "'p000.png' is there twice"),
+                ("m.csv", "input,prompt,prompt\np000.png,x,y\n", 1, "the column 'prompt' is there twice"),
+                ("m.jsonl", '\n{"input": "p000.png", "prompt": "x", "input": "p001.png"}\n', 2, "'input' is there twice")]:
+            self.assertIn(f"{name}, line {line}: {what}", self.manifest_run(text, name=name, check=2))
 
     def test_a_line_of_before_holds_when_the_picture_comes_twice(self):
         self.fill(1)

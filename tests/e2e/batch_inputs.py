@@ -46,6 +46,12 @@ class Inputs(batch_case.Case):
             done = self.run_batch("-p", "red", picture, picture, "--name", name, check=2)
             self.assertIn("p000.png is named twice", done.stderr)
 
+    def test_two_pictures_with_one_key_are_both_named(self):
+        for name in ("a/in", "b/in"):
+            pictures.fill_folder(self.dir / name, 1)
+        done = self.run_batch("-p", "red", self.dir / "a/in", self.dir / "b/in", check=2)
+        self.assertRegex(done.stderr, r"/a/in/p000\.png and [^ ]*/b/in/p000\.png would both be known as in/p000\.png")
+
     def test_a_manifest_and_prompts_beside_the_pictures(self):
         self.fill(3)
         manifest = self.dir / "prompts.csv"
