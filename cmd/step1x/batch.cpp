@@ -193,7 +193,7 @@ ExitCode run_works(const BatchFlags& flags, const Context& context) {
     return report_dry_run(works.works, batch::JournalView::read(folder), options.reader, context);
   }
   // The journal may be one that can be written where no file can be made any more.
-  check_can_write(folder / "picture", Replace::always);
+  check_can_make_files(folder);
   batch::Journal journal = batch::Journal::open(folder, shard);
   check_outputs(works.works, folder, ignores_case(folder, shard));
   const batch::JournalView before = batch::JournalView::read(folder);

@@ -339,6 +339,10 @@ void check_can_write(const fs::path& path, Replace replace) {
     fail(path, "open directory");
 }
 
+void check_can_make_files(const fs::path& folder) {
+  if (::faccessat(AT_FDCWD, folder.c_str(), W_OK | X_OK, AT_EACCESS) != 0) fail(folder, "open directory");
+}
+
 void write_file_atomically(const fs::path& path, std::span<const std::byte> bytes, Replace replace) {
   Place place = find_place(path, replace);
   if (auto* target = std::get_if<Target>(&place)) return Writer(path, std::move(*target)).write(bytes, replace);

@@ -44,6 +44,9 @@ bool refuses_every_file(int error);
 // written, a name too long. For before the work whose result it is.
 void check_can_write(const std::filesystem::path& path, Replace replace);
 
+// Throws where no file can be made in the folder, as far as that shows without making one.
+void check_can_make_files(const std::filesystem::path& folder);
+
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes, Replace replace);
 
 }  // namespace step1x

@@ -46,6 +46,12 @@ class Inputs(batch_case.Case):
             done = self.run_batch("-p", "red", picture, picture, "--name", name, check=2)
             self.assertIn("p000.png is named twice", done.stderr)
 
+    def test_folders_within_may_have_any_name(self):
+        for name in ("picture", "x", "step1x"):
+            pictures.fill_folder(self.photos / name, 1)
+        for done in (3, 0):
+            self.assertEqual(json.loads(self.batch("-r", "--json", check=0).stdout)["done"], done)
+
     def test_two_pictures_with_one_key_are_both_named(self):
         for name in ("a/in", "b/in"):
             pictures.fill_folder(self.dir / name, 1)
