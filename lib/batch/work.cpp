@@ -93,13 +93,15 @@ bool is_final(ErrorCode code) {
 }
 
 Made::Made(const JournalView& journal, const fs::path& folder) {
-  for (const auto& [output, sha256] : journal.outputs()) hashes_[place(folder / output)].insert(sha256);
+  for (const auto& [output, sha256] : journal.outputs()) {
+    if (const auto id = file_id(folder / output)) hashes_[*id].insert(sha256);
+  }
 }
 
 const std::set<std::string>& Made::at(const fs::path& picture) const {
   static const std::set<std::string> none;
-  if (hashes_.empty()) return none;
-  const auto found = hashes_.find(place(picture));
+  const auto id = file_id(picture);
+  const auto found = id ? hashes_.find(*id) : hashes_.end();
   return found == hashes_.end() ? none : found->second;
 }
 

@@ -44,7 +44,7 @@ bool wants(Verdict verdict, const Again& again);
 // permission, the time, memory, or somebody who interfered.
 bool is_final(ErrorCode code);
 
-// What a journal has last written at each place, for whichever item and under whatever name.
+// What a journal has last written of each file that is there, for whichever item and under whatever name.
 class Made {
  public:
   Made() = default;
@@ -54,7 +54,7 @@ class Made {
   const std::set<std::string>& at(const std::filesystem::path& picture) const;
 
  private:
-  std::map<std::string, std::set<std::string>> hashes_;  // by place()
+  std::map<FileId, std::set<std::string>> hashes_;
 };
 
 // What items are held against.
