@@ -38,6 +38,13 @@ void take_size(const json& object, const char* key, int& value, const std::strin
   value = found->get<int>();
 }
 
+// What is always done here.
+void need_true(const json& object, const char* key, const std::string& file) {
+  const auto found = object.find(key);
+  if (found == object.end() || found->is_null() || *found == true) return;
+  throw Error::format(ErrorCode::model_missing, "{}: '{}' is {}, expected true", file, key, brief(*found));
+}
+
 // Of colours from 0 to 1. `least` keeps a divisor from being zero.
 void take_channels(const json& object, const char* key, double least, std::array<double, 3>& values,
                    const std::string& file) {
@@ -76,6 +83,12 @@ EncoderPictureConfig read_encoder_picture_config(const ModelLayout& layout, cons
   if (!layout.processor_config.empty()) {
     const json processor = read_json_object(layout.processor_config);
     const std::string file = layout.processor_config.string();
+    for (const char* step : {"do_convert_rgb", "do_resize", "do_rescale", "do_normalize"})
+      need_true(processor, step, file);
+    if (const auto factor = processor.find("rescale_factor");
+        factor != processor.end() && (!factor->is_number() || std::abs(factor->get<double>() * 255 - 1) > 1e-6)) {
+      throw Error::format(ErrorCode::model_missing, "{}: 'rescale_factor' is {}, expected 1/255", file, brief(*factor));
+    }
     take_size(processor, "patch_size", config.patch_size, file);
     take_size(processor, "merge_size", config.merge_size, file);
     take_size(processor, "temporal_patch_size", config.temporal_patch_size, file);

@@ -166,6 +166,12 @@ TextEncoderConfig read_text_encoder_config(const std::filesystem::path& path) {
     reader.refuse("rope_scaling", scaling, fmt::format("three mrope_section numbers that add up to {}", half));
   }
   std::ranges::copy(sections, config.rope_sections.begin());
+  // Two names of the same, by the version of transformers; the others stretch the angles.
+  for (const char* key : {"type", "rope_type"}) {
+    const auto kind = scaling.find(key);
+    if (kind != scaling.end() && *kind != "default" && *kind != "mrope")
+      reader.refuse("rope_scaling", scaling, fmt::format("one whose {} is default or mrope", key));
+  }
 
   const json* vision = object("vision_config");
   if (vision == nullptr) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "nn/config_reader.hpp"
 
 namespace step1x {
@@ -29,7 +31,17 @@ void read_native(VaeConfig& config, const ConfigReader& file) {
   for (const std::int64_t factor : factors) config.channels.push_back(width * factor);
 }
 
+// Blocks of attention, for example, have weights that would be missed nowhere.
+void require_all(const ConfigReader& file, const std::string& key, const std::string& kind) {
+  if (!file.has(key)) return;
+  const nlohmann::json& kinds = file.content()[key];
+  const bool good = kinds.is_array() && std::ranges::all_of(kinds, [&](const auto& each) { return each == kind; });
+  if (!good) file.fail(key, "a list of " + kind);
+}
+
 void read_diffusers(VaeConfig& config, ConfigReader& file) {
+  require_all(file, "down_block_types", "DownEncoderBlock2D");
+  require_all(file, "up_block_types", "UpDecoderBlock2D");
   file.require("_class_name", "AutoencoderKL");
   file.require("act_fn", "silu");
   file.require("mid_block_add_attention", true);

@@ -74,6 +74,14 @@ TEST_CASE("an image processor's configuration that makes no sense is refused wit
   CHECK_THROWS_WITH_AS(read(R"({"image_std": [1, 2]})"),
                        doctest::Contains("preprocessor_config.json: 'image_std' is [1,2], expected three numbers"),
                        Error);
+  for (const char* step : {"do_convert_rgb", "do_resize", "do_rescale", "do_normalize"}) {
+    const std::string name(step);
+    CHECK_THROWS_WITH_AS(read(("{\"" + name + "\": false}").c_str()),
+                         doctest::Contains(("'" + name + "' is false, expected true").c_str()), Error);
+    CHECK_NOTHROW(read(("{\"" + name + "\": true}").c_str()));
+  }
+  CHECK_THROWS_WITH_AS(read(R"({"rescale_factor": 0.5})"), doctest::Contains("'rescale_factor' is 0.5"), Error);
+  CHECK_NOTHROW(read(R"({"rescale_factor": 0.00392156862745098})"));
   CHECK_THROWS_WITH_AS(read(R"({"max_pixels": -1})"), doctest::Contains("'max_pixels' is -1"), Error);
   CHECK_THROWS_WITH_AS(read(R"({"patch_size": 0})"), doctest::Contains("'patch_size' is 0"), Error);
   CHECK_THROWS_WITH_AS(read(R"({"image_std": [1, 0, 1]})"), doctest::Contains("'image_std'"), Error);

@@ -95,6 +95,12 @@ TEST_CASE("what the diffusers configurations ask for and is not known here is re
                        doctest::Contains("'guidance_embeds' is true, expected false"), Error);
   models.change(models.diffusers.vae_config, "mid_block_add_attention", false);
   CHECK_THROWS_WITH_AS(vae_config(models.diffusers), doctest::Contains("'mid_block_add_attention' is false"), Error);
+  models.change(models.diffusers.vae_config, "mid_block_add_attention", true);
+  models.change(models.diffusers.vae_config, "up_block_types", {"UpDecoderBlock2D", "AttnUpDecoderBlock2D"});
+  CHECK_THROWS_WITH_AS(vae_config(models.diffusers), doctest::Contains("'up_block_types' is"), Error);
+  models.change(models.diffusers.vae_config, "up_block_types", {"UpDecoderBlock2D"});
+  models.change(models.diffusers.vae_config, "down_block_types", "x");
+  CHECK_THROWS_WITH_AS(vae_config(models.diffusers), doctest::Contains("a list of DownEncoderBlock2D"), Error);
   models.change(models.diffusers.scheduler_config, "use_karras_sigmas", true);
   CHECK_THROWS_WITH_AS(scheduler_config(models.diffusers), doctest::Contains("'use_karras_sigmas' is true"), Error);
 }

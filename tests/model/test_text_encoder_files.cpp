@@ -190,6 +190,8 @@ TEST_CASE("a configuration that the code does not compute is refused with key an
   CHECK(refused([](json& c) { c["hidden_act"] = "gelu"; }, {"'hidden_act' is \"gelu\", expected \"silu\""}));
   CHECK(refused([](json& c) { c["vision_config"]["hidden_act"] = "quick_gelu"; }, {"vision_config 'hidden_act'"}));
   CHECK(refused([](json& c) { c["use_sliding_window"] = true; }, {"'use_sliding_window' is true, expected false"}));
+  for (const char* key : {"type", "rope_type"})
+    CHECK(refused([&](json& c) { c["rope_scaling"][key] = "yarn"; }, {"'rope_scaling'", "yarn", "default or mrope"}));
   CHECK(refused([](json& c) { c["num_hidden_layers"] = 0; }, {"'num_hidden_layers' is 0"}));
   CHECK(refused([](json& c) { c["num_hidden_layers"] = 1e9 + 0.5; }, {"'num_hidden_layers' is 1000000000.5"}));
   CHECK(refused([](json& c) { c["num_attention_heads"] = 3; }, {"'hidden_size' is 40, expected a multiple of 6"}));
