@@ -40,9 +40,7 @@ std::optional<std::string> format_of(const std::optional<std::string>& wanted, c
   const auto own = input == "-" ? content : image::format_from_extension(input);
   const image::Format result = image::result_format(own);
   if (input != "-" && own == result) return fs::path(input).extension().string().substr(1);
-  std::string name(image::name(result));
-  std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
-  return name;
+  return lower_ascii(std::string(image::name(result)));
 }
 
 PictureOutput output_of(const EditFlags& flags, const std::string& input, const std::optional<fs::path>& folder,

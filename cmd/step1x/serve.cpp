@@ -6,8 +6,6 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-#include <algorithm>
-#include <cctype>
 #include <csignal>
 #include <memory>
 #include <utility>
@@ -35,25 +33,20 @@ struct ServeFlags {
 // For answers that are under way.
 constexpr std::chrono::seconds kGrace{10};
 
-std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return c < 0x80 ? std::tolower(c) : c; });
-  return text;
-}
-
 http::Access access_of(const ServeFlags& flags, const http::Address& address) {
   http::Access access;
   for (const std::string& host : flags.hosts) {
     if (host.find_first_of("/: ") != std::string::npos)
       throw Error::format(ErrorCode::usage, "--allowed-host {}: it is a name alone, without scheme and port",
                           printable(host));
-    access.hosts.push_back(lower(host));
+    access.hosts.push_back(lower_ascii(host));
   }
   for (const std::string& origin : flags.origins) {
     const auto host = origin.find("://");
     if (host == std::string::npos || origin.find('/', host + 3) != std::string::npos)
       throw Error::format(ErrorCode::usage, "--allowed-origin {}: it is scheme, name and port, as https://example.org",
                           printable(origin));
-    access.origins.push_back(lower(origin));
+    access.origins.push_back(lower_ascii(origin));
   }
   access.token = http::read_token(flags.token_file);
   if (access.token.empty() && !http::is_local(address))

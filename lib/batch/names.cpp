@@ -1,12 +1,12 @@
 #include "batch/names.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <climits>
 #include <unordered_map>
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/utf8.hpp"
 #include "batch/journal.hpp"
 
 namespace step1x::batch {
@@ -20,18 +20,13 @@ bool is_field(const std::string& name) {
   return name == "stem" || name == "ext" || name == "seed" || name == "index" || name == "n";
 }
 
-std::string folded(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
-
 void check_name(const Target& target) {
   const std::string name = target.output.filename().string();
   if (name.size() > NAME_MAX)
     throw Error::format(ErrorCode::usage,
                         "the picture of {} would have a name of {} bytes, and {} are allowed: shorten it with --name",
                         target.key, name.size(), NAME_MAX);
-  if (is_journal_name(folded(name)))
+  if (is_journal_name(lower_ascii(name)))
     throw Error::format(ErrorCode::usage,
                         "the picture of {} would be called {}, as the journal of a batch is: give it another name",
                         target.key, name);
@@ -108,14 +103,14 @@ void check_targets(std::span<const Target> targets, bool ignore_case) {
   for (const Target& target : targets) {
     check_name(target);
     const std::string where = place(target.output);
-    const auto [first, added] = outputs.emplace(ignore_case ? folded(where) : where, &target);
+    const auto [first, added] = outputs.emplace(ignore_case ? lower_ascii(where) : where, &target);
     if (added) continue;
     throw Error::format(ErrorCode::usage, "{} and {} would both become {}: tell them apart with --name",
                         first->second->key, target.key, target.output.string());
   }
   for (const Target& target : targets) {
     const std::string where = place(target.input);
-    const auto found = outputs.find(ignore_case ? folded(where) : where);
+    const auto found = outputs.find(ignore_case ? lower_ascii(where) : where);
     if (found == outputs.end()) continue;
     // Where a name of its own is no help, because the input has it.
     const bool other_name = found->second->output.filename() == found->second->input.filename();

@@ -3,18 +3,11 @@
 #include <boost/asio/ip/address.hpp>
 
 #include <algorithm>
-#include <cctype>
 
 #include "base/utf8.hpp"
 
 namespace step1x::http {
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::ranges::transform(result, result.begin(), [](unsigned char c) { return c < 0x80 ? std::tolower(c) : c; });
-  return result;
-}
 
 bool is_port(std::string_view text) {
   return !text.empty() && text.size() <= 5 && text.find_first_not_of("0123456789") == std::string_view::npos;
@@ -26,7 +19,7 @@ std::optional<std::string> host_of(std::string_view value) {
   const auto end = bracket == std::string_view::npos ? std::min(value.find(':'), value.size()) : bracket + 1;
   const std::string_view rest = value.substr(end);
   if (!rest.empty() && (rest[0] != ':' || !is_port(rest.substr(1)))) return std::nullopt;
-  std::string host = lower(value.substr(0, end));
+  std::string host = lower_ascii(std::string(value.substr(0, end)));
   if (host.ends_with('.')) host.pop_back();
   if (host.empty()) return std::nullopt;
   return host;
@@ -56,7 +49,7 @@ std::optional<Response> wrong_host(const Access& access, const std::optional<std
 
 std::optional<Response> wrong_origin(const Access& access, const Head& head) {
   if (head.origin) {
-    if (std::ranges::find(access.origins, lower(*head.origin)) != access.origins.end()) return std::nullopt;
+    if (std::ranges::find(access.origins, lower_ascii(*head.origin)) != access.origins.end()) return std::nullopt;
     return error_response(
         403, "wrong_origin",
         fmt::format("Origin: pages of {} may not use this server; if they shall, start it with --allowed-origin {}",
@@ -71,7 +64,8 @@ std::optional<Response> wrong_token(const Access& access, const Head& head) {
   if (access.token.empty() || head.path == "/healthz") return std::nullopt;
   constexpr std::string_view kScheme = "bearer ";
   const std::string_view given = head.authorization ? std::string_view(*head.authorization) : std::string_view();
-  if (lower(given.substr(0, kScheme.size())) == kScheme && same_token(given.substr(kScheme.size()), access.token))
+  if (lower_ascii(std::string(given.substr(0, kScheme.size()))) == kScheme &&
+      same_token(given.substr(kScheme.size()), access.token))
     return std::nullopt;
   Response response = error_response(401, "wrong_token",
                                      given.empty() ? "a token is needed: Authorization: Bearer TOKEN"

@@ -5,6 +5,7 @@
 #include <climits>
 
 #include "base/error.hpp"
+#include "base/utf8.hpp"
 
 namespace step1x::image {
 namespace {
@@ -134,8 +135,7 @@ std::string supported_formats() {
 }
 
 std::optional<Format> format_from_extension(const std::filesystem::path& path) {
-  std::string extension = path.extension().string();
-  std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return c < 0x80 ? std::tolower(c) : c; });
+  const std::string extension = lower_ascii(path.extension().string());
   for (const Extension& known : kExtensions) {
     if (extension == known.text) return known.format;
   }
