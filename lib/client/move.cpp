@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <optional>
@@ -30,30 +31,13 @@ void end_worker(pid_t pid, const UniqueFd& process, const std::function<void(con
   ipc::wait_for(process.get(), POLLIN, std::nullopt);
 }
 
-std::string_view name(MoveMode mode) {
-  switch (mode) {
-    case MoveMode::refuse:
-      return "refuse";
-    case MoveMode::wait:
-      return "wait";
-    case MoveMode::force:
-      return "force";
-  }
-  return "";
-}
+constexpr std::array<std::string_view, 3> kMoves{"offload", "release", "shutdown"};
+constexpr std::array<std::string_view, 3> kModes{"refuse", "wait", "force"};
 
 }  // namespace
 
 std::string_view name(Move move) {
-  switch (move) {
-    case Move::offload:
-      return "offload";
-    case Move::release:
-      return "release";
-    case Move::shutdown:
-      return "shutdown";
-  }
-  return "";
+  return kMoves.at(static_cast<std::size_t>(move));
 }
 
 bool move(Move what, MoveMode mode, ipc::ClientOptions options, const std::function<void(const std::string&)>& ended) {
@@ -75,7 +59,8 @@ bool move(Move what, MoveMode mode, ipc::ClientOptions options, const std::funct
   const UniqueFd process = worker_process(*client);
   try {
     // A worker that is leaving anyway does not answer; what was asked for comes with its end.
-    const std::optional<ipc::Json> answer = ask(*client, {{"op", name(what)}, {"mode", name(mode)}}, limit);
+    const std::optional<ipc::Json> answer =
+        ask(*client, {{"op", name(what)}, {"mode", kModes.at(static_cast<std::size_t>(mode))}}, limit);
     if (answer && what != Move::shutdown) return true;
     // The end of the process, not of the connection: only then is its lock free, and the next worker does not meet it.
     // Not the lock itself: the next worker may have it already.

@@ -16,6 +16,7 @@ enum class MoveMode {
   force,   // cancels them; a worker that does not answer for ten seconds is ended
 };
 
+// As the protocol has it.
 std::string_view name(Move move);
 
 // True: done; false: no worker runs, so there was nothing to do. Throws Busy (client/ask.hpp) where `refuse` met work.

@@ -13,7 +13,7 @@ namespace {
 constexpr std::string_view kOurs = "STEP1X_";
 
 // Those that are no setting, and what reads them.
-constexpr std::array<std::string_view, 8> kOthers{
+constexpr auto kOthers = std::to_array<std::string_view>({
     "STEP1X_CONFIG",            // config.cpp
     "STEP1X_TORCH_DIR",         // the client, lib/torch.cmake, scripts
     "STEP1X_LOG_TAIL",          // scripts/common.sh
@@ -22,7 +22,7 @@ constexpr std::array<std::string_view, 8> kOthers{
     "STEP1X_SEED",              // the tests
     "STEP1X_TEST_FAULT",        // tests/support/fault_shim.cpp
     "STEP1X_TEST_FAULT_UNDER",  // the same
-};
+});
 
 }  // namespace
 

@@ -56,14 +56,6 @@ client::MoveMode mode_of(const Request& request) {
   throw Error::format(ErrorCode::usage, "mode={}: it is refuse, wait or force", printable(given->second));
 }
 
-Response refused(const client::Busy& busy) {
-  Response response = error_response(busy);
-  Json body = Json::parse(response.body);
-  body["error"]["position"] = busy.position();
-  response.body = body.dump();
-  return response;
-}
-
 }  // namespace
 
 GpuApi::GpuApi(ipc::ClientOptions options, std::function<void(const std::string&)> ended)
@@ -124,7 +116,7 @@ asio::awaitable<Response> GpuApi::move(client::Move what, const Request& request
       busy = problem;
     }
     if (!busy) break;
-    if (mode != client::MoveMode::wait || stopping_) co_return refused(*busy);
+    if (mode != client::MoveMode::wait || stopping_) co_return error_response(*busy, {{"position", busy->position()}});
     timer.expires_after(kTurn);
     co_await timer.async_wait(asio::use_awaitable);
   }

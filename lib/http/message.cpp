@@ -1,8 +1,6 @@
 #include "http/message.hpp"
 
-#include <nlohmann/json.hpp>
-
-#include "base/utf8.hpp"
+#include <algorithm>
 
 namespace step1x::http {
 namespace {
@@ -55,9 +53,10 @@ void split_target(std::string_view target, Request& request) {
 }
 
 Response error_response(int status, std::string_view code, const std::string& message,
-                        const std::optional<std::string>& param) {
+                        const std::optional<std::string>& param, const nlohmann::ordered_json& more) {
   nlohmann::ordered_json error{{"message", message}, {"type", type_of(status)}, {"param", nullptr}, {"code", code}};
   if (param) error["param"] = *param;
+  error.update(more);
   Response response;
   response.status = status;
   // A message may have a file's name in it.
@@ -66,8 +65,8 @@ Response error_response(int status, std::string_view code, const std::string& me
   return response;
 }
 
-Response error_response(const Error& problem) {
-  return error_response(status_of(problem.code()), name(problem.code()), problem.what());
+Response error_response(const Error& problem, const nlohmann::ordered_json& more) {
+  return error_response(status_of(problem.code()), name(problem.code()), problem.what(), std::nullopt, more);
 }
 
 }  // namespace step1x::http

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,10 +31,12 @@ struct Response {
 // otherwise.
 void split_target(std::string_view target, Request& request);
 
-// {"error": {message, type, param, code}}: what clients of OpenAI's API read, with null for what is not known.
+// {"error": {message, type, param, code}}: what clients of OpenAI's API read, with null for what is not known. `more`:
+// an object of other members.
 Response error_response(int status, std::string_view code, const std::string& message,
-                        const std::optional<std::string>& param = std::nullopt);
+                        const std::optional<std::string>& param = std::nullopt,
+                        const nlohmann::ordered_json& more = nlohmann::ordered_json::object());
 // How a problem of ours is told by HTTP: 409 for busy, 504 for timeout, 503 where the worker cannot be had, ...
-Response error_response(const Error& problem);
+Response error_response(const Error& problem, const nlohmann::ordered_json& more = nlohmann::ordered_json::object());
 
 }  // namespace step1x::http
