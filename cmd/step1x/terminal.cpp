@@ -93,7 +93,7 @@ void print(std::string_view text) {
 
 void print(std::span<const std::byte> bytes) {
   if (write_all(STDOUT_FILENO, bytes)) return;
-  if (g_patience.hurry) throw Error(ErrorCode::cancelled, "interrupted while nobody read standard output");
+  if (errno == EINTR) throw Error(ErrorCode::cancelled, "interrupted while nobody read standard output");
   throw Error::format(ErrorCode::failure, "cannot write to standard output: {}", errno_text());
 }
 
